@@ -1,0 +1,27 @@
+//! From the querier to whoever holds profiles.
+
+use async_trait::async_trait;
+use flamestore_flamegraph::{ProfileMerge, Tree};
+use flamestore_model::{Fault, Select, SeriesInfo, SeriesPoints, TenantId, TimeRange, TreeQuery};
+
+/// An answer, and whether something that should have answered did not.
+#[derive(Debug, Clone)]
+pub struct Answer<T> {
+    pub value: T,
+    pub partial: bool,
+}
+
+/// Answers from the profiles it holds, each counted exactly once. Never truncates: that happens once, at the root.
+#[async_trait]
+pub trait Reader: Send + Sync {
+    /// The series with a profile in the range that match, in any order, each once.
+    async fn series(&self, tenant: &TenantId, select: &Select) -> Result<Answer<Vec<SeriesInfo>>, Fault>;
+    /// Times and totals of the matching profiles. With a call site, totals count only the stacks below it.
+    async fn points(&self, tenant: &TenantId, query: &TreeQuery) -> Result<Answer<Vec<SeriesPoints>>, Fault>;
+    /// The matching samples merged by function name.
+    async fn tree(&self, tenant: &TenantId, query: &TreeQuery) -> Result<Answer<Tree>, Fault>;
+    /// The matching samples merged by location.
+    async fn profile(&self, tenant: &TenantId, query: &TreeQuery) -> Result<Answer<ProfileMerge>, Fault>;
+    /// First and last profile time of the tenant.
+    async fn bounds(&self, tenant: &TenantId) -> Result<Answer<Option<TimeRange>>, Fault>;
+}

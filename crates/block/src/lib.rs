@@ -1,0 +1,1 @@
+//! Immutable Parquet blocks: their layout, writer and reader.

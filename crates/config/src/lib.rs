@@ -1,0 +1,1 @@
+//! Configuration: defaults, YAML, flags, in the peer's names.

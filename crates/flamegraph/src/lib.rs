@@ -1,0 +1,1 @@
+//! Merged stack trees: flame graphs, diffs, trees, DOT and pprof, truncated once.

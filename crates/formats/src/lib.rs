@@ -1,0 +1,1 @@
+//! Every upload format, turned into labels and pprof bytes.

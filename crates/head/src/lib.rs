@@ -1,0 +1,1 @@
+//! The newest profiles of one service, in memory.

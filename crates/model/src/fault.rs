@@ -1,0 +1,164 @@
+//! Errors that answer "what should the caller do?": a closed kind, a sentence, and what was discarded.
+
+use std::borrow::Cow;
+use std::error::Error;
+use std::fmt;
+
+/// What the caller should do about a fault. Each protocol maps a kind to its own codes in one place (`flamestore-rpc`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Kind {
+    /// The request is wrong and will be wrong again: change it. HTTP 400.
+    Invalid,
+    /// The body of an `/ingest` upload cannot be read as the format it claims. HTTP 422 there, 400 elsewhere.
+    Unprocessable,
+    /// The body is over a size limit. HTTP 413, `resource_exhausted`.
+    TooLarge,
+    /// No usable tenant or credential. HTTP 401.
+    Unauthenticated,
+    /// Known, but not allowed. HTTP 403.
+    Forbidden,
+    /// There is no such thing. HTTP 404.
+    NotFound,
+    /// Somebody else wrote first. HTTP 409.
+    Conflict,
+    /// Over a rate or a quota: later, or less. HTTP 429.
+    Limited,
+    /// Understood and not built. HTTP 501.
+    Unimplemented,
+    /// A part is down or overloaded: try again. HTTP 503.
+    Unavailable,
+    /// Took longer than allowed. HTTP 504.
+    TimedOut,
+    /// The caller went away. HTTP 499.
+    Cancelled,
+    /// Stored bytes are not what was written. HTTP 500.
+    Corrupt,
+    /// A bug of ours. HTTP 500.
+    Internal,
+}
+
+/// Why samples were thrown away: the `reason` label of `pyroscope_discarded_samples_total`.
+///
+/// The words are the peer's, so that its dashboards keep working.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Discard {
+    Unknown,
+    InvalidLabels,
+    MissingLabels,
+    RateLimited,
+    NotInIngestionWindow,
+    MaxLabelNamesPerSeries,
+    LabelNameTooLong,
+    LabelValueTooLong,
+    DuplicateLabelNames,
+    SeriesLimit,
+    SamplesLimit,
+    ProfileSizeLimit,
+    SampleLabelsLimit,
+    MalformedProfile,
+    BodySizeLimitExceeded,
+    DroppedByRelabelRules,
+    DroppedBySamplingRules,
+    IngestLimitReached,
+    QueryLimit,
+    FlamegraphLimit,
+    MissingTimeRange,
+    InvalidTimeRange,
+}
+
+impl Discard {
+    /// The word as it stands in metrics.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Discard::Unknown => "unknown",
+            Discard::InvalidLabels => "invalid_labels",
+            Discard::MissingLabels => "missing_labels",
+            Discard::RateLimited => "rate_limited",
+            Discard::NotInIngestionWindow => "not_in_ingestion_window",
+            Discard::MaxLabelNamesPerSeries => "max_label_names_per_series",
+            Discard::LabelNameTooLong => "label_name_too_long",
+            Discard::LabelValueTooLong => "label_value_too_long",
+            Discard::DuplicateLabelNames => "duplicate_label_names",
+            Discard::SeriesLimit => "series_limit",
+            Discard::SamplesLimit => "samples_limit",
+            Discard::ProfileSizeLimit => "profile_size_limit",
+            Discard::SampleLabelsLimit => "sample_labels_limit",
+            Discard::MalformedProfile => "malformed_profile",
+            Discard::BodySizeLimitExceeded => "body_size_limit_exceeded",
+            Discard::DroppedByRelabelRules => "dropped_by_relabel_rules",
+            Discard::DroppedBySamplingRules => "dropped_by_sampling_rules",
+            Discard::IngestLimitReached => "ingest_limit_reached",
+            Discard::QueryLimit => "query_limit",
+            Discard::FlamegraphLimit => "flamegraph_limit",
+            Discard::MissingTimeRange => "missing_time_range",
+            Discard::InvalidTimeRange => "invalid_time_range",
+        }
+    }
+}
+
+/// An error with its kind. `Display` is the sentence for the caller; the cause is in `source()`, never repeated in it.
+#[derive(Debug)]
+pub struct Fault {
+    pub kind: Kind,
+    /// Set where data was thrown away; counted once, at the door.
+    pub discard: Option<Discard>,
+    pub message: Cow<'static, str>,
+    source: Option<Box<dyn Error + Send + Sync>>,
+}
+
+impl Fault {
+    pub fn new(kind: Kind, message: impl Into<Cow<'static, str>>) -> Self {
+        Fault { kind, discard: None, message: message.into(), source: None }
+    }
+
+    pub fn invalid(message: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(Kind::Invalid, message)
+    }
+
+    pub fn unprocessable(message: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(Kind::Unprocessable, message)
+    }
+
+    pub fn unavailable(message: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(Kind::Unavailable, message)
+    }
+
+    pub fn internal(message: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(Kind::Internal, message)
+    }
+
+    pub fn corrupt(message: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(Kind::Corrupt, message)
+    }
+
+    #[must_use]
+    pub fn discarding(mut self, discard: Discard) -> Self {
+        self.discard = Some(discard);
+        self
+    }
+
+    #[must_use]
+    pub fn caused_by(mut self, source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        self.source = Some(source.into());
+        self
+    }
+
+    /// The same fault with words put before its sentence, to say which part of a batch it speaks of.
+    #[must_use]
+    pub fn at(mut self, place: impl fmt::Display) -> Self {
+        self.message = format!("{place}: {}", self.message).into();
+        self
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl Error for Fault {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        self.source.as_deref().map(|e| e as &(dyn Error + 'static))
+    }
+}

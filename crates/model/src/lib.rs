@@ -1,0 +1,21 @@
+//! The words everything else is said in: tenant, labels, selector, profile type, time, fault.
+//!
+//! Pure: no tokio, no network, no disk, no clock. Nothing here knows the wire or the store.
+
+pub mod fault;
+pub mod ids;
+pub mod labels;
+pub mod profile_type;
+pub mod select;
+pub mod selector;
+pub mod tenant;
+pub mod time;
+
+pub use fault::{Discard, Fault, Kind};
+pub use ids::ProfileId;
+pub use labels::{Fingerprint, Label, Labels, LabelsBuilder};
+pub use profile_type::ProfileType;
+pub use select::{Point, Select, SeriesInfo, SeriesPoints, StoredSeries, TreeQuery};
+pub use selector::{MatchOp, Matcher, Selector};
+pub use tenant::TenantId;
+pub use time::TimeRange;

@@ -1,0 +1,1 @@
+//! Our wire messages, compiled from proto/ without protoc.

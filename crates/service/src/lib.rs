@@ -1,0 +1,1 @@
+//! What every service process has: listeners, readiness, shutdown, its own pages.

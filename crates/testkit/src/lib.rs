@@ -1,0 +1,1 @@
+//! Test data and servers for tests of other crates.

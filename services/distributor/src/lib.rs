@@ -1,0 +1,1 @@
+//! Takes uploads, checks and normalises them, and hands them to ingesters.

@@ -1,0 +1,3 @@
+//! All of Flamestore in one process.
+
+fn main() {}

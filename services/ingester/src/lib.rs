@@ -1,0 +1,1 @@
+//! Keeps profiles: the engine as a service.

@@ -1,0 +1,1 @@
+//! Answers queries from every reader, each profile once.

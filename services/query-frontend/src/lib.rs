@@ -1,0 +1,1 @@
+//! The read doors: querier.v1 and the render pages.
