@@ -37,6 +37,11 @@ impl Strings {
         self.ends.len()
     }
 
+    /// Bytes of all strings together.
+    pub fn text_len(&self) -> usize {
+        self.text.len()
+    }
+
     /// Never: string 0 is always there.
     pub fn is_empty(&self) -> bool {
         false
