@@ -1,1 +1,17 @@
-//! Takes uploads, checks and normalises them, and hands them to ingesters.
+//! The distributor: takes uploads, checks and normalises them, and hands them to ingesters.
+//!
+//! The story is [`push::Distributor::push`]: admit → decode → check → normalise → split into series → hand over.
+//! It keeps no data and may be run in any number. It knows nothing of blocks, logs or heads.
+
+pub mod push;
+
+pub mod admit;
+pub mod labels;
+pub mod split;
+
+pub mod grpc;
+pub mod http;
+
+mod metrics;
+
+pub use push::{Distributor, Origin, Parts, RawSeries};

@@ -1,1 +1,7 @@
-//! Answers queries from every reader, each profile once.
+//! The querier: asks every reader that may hold profiles and merges what they say, each profile once.
+//!
+//! It knows nothing of wire formats, time zones or truncation: the query-frontend shapes the answers.
+
+pub mod fan_out;
+
+pub use fan_out::Querier;

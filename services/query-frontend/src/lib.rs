@@ -1,1 +1,22 @@
-//! The read doors: querier.v1 and the render pages.
+//! The query-frontend: the read doors. Requests are checked and moved into what the tenant may ask, the querier answers,
+//! and the answer is truncated and shaped once, here, at the root.
+//!
+//! The story of one flame graph is [`stacktraces::Frontend::select_merge_stacktraces`].
+
+pub mod frontend;
+
+pub mod metadata;
+pub mod query_text;
+pub mod range;
+pub mod select;
+
+pub mod diff;
+pub mod heatmap;
+pub mod series;
+pub mod stacktraces;
+
+pub mod grpc;
+pub mod http;
+pub mod render;
+
+pub use frontend::{Frontend, Parts};

@@ -1,0 +1,31 @@
+//! The reference pages that the binary writes of itself: `flamestore -reference=<page>`.
+
+use std::fs;
+
+use crate::shell::{Failure, cargo, output, root, target_dir};
+
+const PAGES: &[&str] = &["config", "metrics"];
+
+/// Fails when a page in `docs/reference` is not what the binary would write.
+pub fn check() -> Result<(), Failure> {
+    for (page, fresh) in pages()? {
+        let path = root().join(format!("docs/reference/{page}.md"));
+        if fs::read_to_string(&path).unwrap_or_default() != fresh {
+            return Err(Failure(format!("docs/reference/{page}.md is stale: run `cargo xtask references`")));
+        }
+    }
+    Ok(())
+}
+
+pub fn write() -> Result<(), Failure> {
+    for (page, fresh) in pages()? {
+        fs::write(root().join(format!("docs/reference/{page}.md")), fresh)?;
+    }
+    Ok(())
+}
+
+fn pages() -> Result<Vec<(&'static str, String)>, Failure> {
+    cargo(&["build", "--package", "flamestore", "--features", "flamestore/failpoints"])?;
+    let binary = target_dir().join("debug/flamestore");
+    PAGES.iter().map(|page| Ok((*page, output(&binary, &[&format!("-reference={page}")])?))).collect()
+}

@@ -1,0 +1,110 @@
+//! One question, many readers and tenants, one answer.
+
+use std::collections::HashMap;
+use std::future::Future;
+use std::sync::Arc;
+
+use flamestore_api::{Answer, Reader};
+use flamestore_flamegraph::{ProfileMerge, Tree, TreeMerger};
+use flamestore_model::{Fault, Labels, Select, SeriesInfo, SeriesPoints, TenantId, TimeRange, TreeQuery};
+use futures::stream::{self, StreamExt, TryStreamExt};
+
+/// Questions that one query has under way at once, over all readers and tenants.
+pub const MAX_FAN_OUT: usize = 16;
+
+/// Reads over several tenants and readers. Readers hold disjoint sets of profiles, so answers only add up.
+#[derive(Clone)]
+pub struct Querier {
+    readers: Arc<[Arc<dyn Reader>]>,
+}
+
+impl Querier {
+    pub fn new(readers: Vec<Arc<dyn Reader>>) -> Self {
+        Querier { readers: readers.into() }
+    }
+
+    pub async fn series(&self, tenants: &[TenantId], select: &Select) -> Result<Answer<Vec<SeriesInfo>>, Fault> {
+        let answers = self
+            .ask(tenants, |reader, tenant| async move { reader.series(&tenant, select).await })
+            .await?;
+        let mut by_labels: HashMap<Labels, SeriesInfo> = HashMap::new();
+        for info in answers.value.into_iter().flatten() {
+            match by_labels.get_mut(&info.labels) {
+                Some(known) => {
+                    known.range.from_nanos = known.range.from_nanos.min(info.range.from_nanos);
+                    known.range.to_nanos = known.range.to_nanos.max(info.range.to_nanos);
+                    known.profiles += info.profiles;
+                }
+                None => {
+                    by_labels.insert(info.labels.clone(), info);
+                }
+            }
+        }
+        let mut value: Vec<_> = by_labels.into_values().collect();
+        value.sort_unstable_by(|a, b| a.labels.cmp(&b.labels));
+        Ok(Answer { value, partial: answers.partial })
+    }
+
+    /// The same series may come more than once, with disjoint points.
+    pub async fn points(&self, tenants: &[TenantId], query: &TreeQuery) -> Result<Answer<Vec<SeriesPoints>>, Fault> {
+        let answers =
+            self.ask(tenants, |reader, tenant| async move { reader.points(&tenant, query).await }).await?;
+        Ok(Answer { value: answers.value.into_iter().flatten().collect(), partial: answers.partial })
+    }
+
+    pub async fn tree(&self, tenants: &[TenantId], query: &TreeQuery) -> Result<Answer<Tree>, Fault> {
+        let mut answers = self.ask(tenants, |reader, tenant| async move { reader.tree(&tenant, query).await }).await?;
+        let value = match answers.value.len() {
+            1 => answers.value.swap_remove(0),
+            _ => {
+                let mut merger = TreeMerger::default();
+                for tree in &answers.value {
+                    merger.add_tree(tree);
+                }
+                merger.finish()
+            }
+        };
+        Ok(Answer { value, partial: answers.partial })
+    }
+
+    pub async fn profile(&self, tenants: &[TenantId], query: &TreeQuery) -> Result<Answer<ProfileMerge>, Fault> {
+        let answers =
+            self.ask(tenants, |reader, tenant| async move { reader.profile(&tenant, query).await }).await?;
+        let value = answers
+            .value
+            .into_iter()
+            .reduce(|mut all, one| {
+                all.merge(one);
+                all
+            })
+            .unwrap_or_default();
+        Ok(Answer { value, partial: answers.partial })
+    }
+
+    /// First and last profile time of a tenant.
+    pub async fn bounds(&self, tenant: &TenantId) -> Result<Option<TimeRange>, Fault> {
+        let answers = self
+            .ask(std::slice::from_ref(tenant), |reader, tenant| async move { reader.bounds(&tenant).await })
+            .await?;
+        Ok(answers.value.into_iter().flatten().reduce(|a, b| TimeRange {
+            from_nanos: a.from_nanos.min(b.from_nanos),
+            to_nanos: a.to_nanos.max(b.to_nanos),
+        }))
+    }
+
+    /// Asks each reader about each tenant. One fault is the whole answer's: a sum with a hole would look exact.
+    async fn ask<T, F>(
+        &self,
+        tenants: &[TenantId],
+        question: impl Fn(Arc<dyn Reader>, TenantId) -> F,
+    ) -> Result<Answer<Vec<T>>, Fault>
+    where
+        F: Future<Output = Result<Answer<T>, Fault>>,
+    {
+        let pairs = self.readers.iter().flat_map(|r| tenants.iter().map(move |t| (r.clone(), t.clone())));
+        let questions: Vec<F> = pairs.map(|(reader, tenant)| question(reader, tenant)).collect();
+        let answers: Vec<Answer<T>> = stream::iter(questions).buffered(MAX_FAN_OUT).try_collect().await?;
+        let partial = answers.iter().any(|a| a.partial);
+        Ok(Answer { value: answers.into_iter().map(|a| a.value).collect(), partial })
+    }
+}

@@ -1,0 +1,405 @@
+//! `querier.v1.QuerierService`: wire messages to requests, answers to wire messages.
+
+use std::sync::Arc;
+
+use flamestore_flamegraph::{Aggregation, Diff, Flamegraph, GoPgo, Heatmap, HeatmapKind, Series};
+use flamestore_model::{Fault, Label, Labels, Select, Selector, TimeRange};
+use flamestore_proto::google::v1::Profile;
+use flamestore_proto::querier::v1 as wire;
+use flamestore_proto::querier::v1::querier_service_server::QuerierService;
+use flamestore_proto::types::v1 as types;
+use flamestore_rpc::{Capabilities, Tenants, to_status};
+use prost::Message;
+use tonic::{Request, Response, Status};
+
+use crate::frontend::{Asker, Frontend};
+use crate::heatmap::HeatmapRequest;
+use crate::select::Fields;
+use crate::series::SeriesRequest;
+use crate::stacktraces::{Form, MergeRequest, Merged};
+use crate::{metadata, range};
+
+/// The gRPC face of a [`Frontend`]; the Connect layer speaks through it too.
+#[derive(Clone)]
+pub struct QuerierDoor(pub Arc<Frontend>);
+
+type Answer<T> = Result<Response<T>, Status>;
+
+fn asker<T>(request: &Request<T>) -> Result<Asker, Fault> {
+    let tenants = Tenants::of(request.extensions())?.all().to_vec();
+    let utf8_names = Capabilities::of(request.extensions()).allow_utf8_label_names;
+    Ok(Asker { tenants, utf8_names })
+}
+
+fn done<T>(result: Result<T, Fault>) -> Answer<T> {
+    result.map(Response::new).map_err(to_status)
+}
+
+impl QuerierDoor {
+    /// The series that a label call speaks of; none where the range lies wholly in the past of the lookback.
+    async fn series_of(
+        &self,
+        asker: &Asker,
+        matchers: &[String],
+        range: Option<TimeRange>,
+    ) -> Result<Vec<flamestore_model::SeriesInfo>, Fault> {
+        let selector = Selector::parse_all(matchers)?;
+        let Some(range) = range else { return Ok(Vec::new()) };
+        let select = Select { selector, ..Select::everything(range) };
+        Ok(self.0.querier().series(&asker.tenants, &select).await?.value)
+    }
+
+    fn checked(&self, asker: &Asker, start: i64, end: i64) -> Result<Option<TimeRange>, Fault> {
+        range::checked(start, end, &self.0.limits(asker), self.0.now_ms())
+    }
+}
+
+#[tonic::async_trait]
+impl QuerierService for QuerierDoor {
+    async fn profile_types(&self, request: Request<wire::ProfileTypesRequest>) -> Answer<wire::ProfileTypesResponse> {
+        let answer = async {
+            let asker = asker(&request)?;
+            let limits = self.0.limits(&asker);
+            let r = request.get_ref();
+            let range = range::checked_or_last_hour(r.start, r.end, &limits, self.0.now_ms())?;
+            let series = self.series_of(&asker, &[], range).await?;
+            let profile_types = metadata::profile_types(&series)
+                .into_iter()
+                .map(|t| types::ProfileType {
+                    id: t.to_string(),
+                    name: t.name,
+                    sample_type: t.sample_type,
+                    sample_unit: t.sample_unit,
+                    period_type: t.period_type,
+                    period_unit: t.period_unit,
+                })
+                .collect();
+            Ok(wire::ProfileTypesResponse { profile_types })
+        };
+        done(answer.await)
+    }
+
+    async fn label_values(&self, request: Request<types::LabelValuesRequest>) -> Answer<types::LabelValuesResponse> {
+        let answer = async {
+            let asker = asker(&request)?;
+            let r = request.get_ref();
+            if r.name.is_empty() {
+                return Err(Fault::invalid("name is required: the label whose values are wanted"));
+            }
+            let range = self.checked(&asker, r.start, r.end)?;
+            let series = self.series_of(&asker, &r.matchers, range).await?;
+            Ok(types::LabelValuesResponse { names: metadata::label_values(&series, &r.name) })
+        };
+        done(answer.await)
+    }
+
+    async fn label_names(&self, request: Request<types::LabelNamesRequest>) -> Answer<types::LabelNamesResponse> {
+        let answer = async {
+            let asker = asker(&request)?;
+            let r = request.get_ref();
+            let range = self.checked(&asker, r.start, r.end)?;
+            let series = self.series_of(&asker, &r.matchers, range).await?;
+            Ok(types::LabelNamesResponse { names: metadata::label_names(&series, asker.utf8_names) })
+        };
+        done(answer.await)
+    }
+
+    async fn series(&self, request: Request<wire::SeriesRequest>) -> Answer<wire::SeriesResponse> {
+        let answer = async {
+            let asker = asker(&request)?;
+            let r = request.get_ref();
+            let range = self.checked(&asker, r.start, r.end)?;
+            let series = self.series_of(&asker, &r.matchers, range).await?;
+            let labels_set = metadata::label_sets(&series, &r.label_names, asker.utf8_names)
+                .into_iter()
+                .map(|set| types::Labels { labels: set.into_iter().map(pair_of).collect() })
+                .collect();
+            Ok(wire::SeriesResponse { labels_set })
+        };
+        done(answer.await)
+    }
+
+    async fn select_merge_stacktraces(
+        &self,
+        request: Request<wire::SelectMergeStacktracesRequest>,
+    ) -> Answer<wire::SelectMergeStacktracesResponse> {
+        let answer = async {
+            let asker = asker(&request)?;
+            let merged = self.0.select_merge_stacktraces(&asker, merge_request(request.get_ref())?).await?;
+            let mut out = wire::SelectMergeStacktracesResponse::default();
+            match merged {
+                Merged::Flamegraph(graph) => out.flamegraph = Some(flamegraph(graph)),
+                Merged::Tree(bytes) => out.tree = bytes.into(),
+                Merged::Dot(text) => out.dot = text.unwrap_or_default(),
+                Merged::Pprof(bytes) => {
+                    out.pprof = Some(wire::PprofProfile { profile: Some(pprof(&bytes)?) });
+                }
+            }
+            Ok(out)
+        };
+        done(answer.await)
+    }
+
+    async fn select_merge_span_profile(
+        &self,
+        request: Request<wire::SelectMergeSpanProfileRequest>,
+    ) -> Answer<wire::SelectMergeSpanProfileResponse> {
+        let answer = async {
+            let asker = asker(&request)?;
+            let r = request.get_ref();
+            let fields = Fields {
+                profile_type_id: &r.profile_type_id,
+                label_selector: &r.label_selector,
+                span_ids: &r.span_selector,
+                ..Fields::default()
+            };
+            let form = if r.format() == wire::ProfileFormat::Tree { Form::Tree } else { Form::Flamegraph };
+            let merge = MergeRequest {
+                wanted: fields.read()?,
+                start_ms: r.start,
+                end_ms: r.end,
+                max_nodes: r.max_nodes,
+                form,
+                go_pgo: None,
+            };
+            let mut out = wire::SelectMergeSpanProfileResponse::default();
+            match self.0.select_merge_stacktraces(&asker, merge).await? {
+                Merged::Tree(bytes) => out.tree = bytes.into(),
+                Merged::Flamegraph(graph) => out.flamegraph = Some(flamegraph(graph)),
+                Merged::Dot(_) | Merged::Pprof(_) => {}
+            }
+            Ok(out)
+        };
+        done(answer.await)
+    }
+
+    async fn select_merge_profile(&self, request: Request<wire::SelectMergeProfileRequest>) -> Answer<Profile> {
+        let answer = async {
+            let asker = asker(&request)?;
+            let r = request.get_ref();
+            let (call_site, go_pgo) = stack_selector(r.stack_trace_selector.as_ref());
+            let fields = Fields {
+                profile_type_id: &r.profile_type_id,
+                label_selector: &r.label_selector,
+                profile_ids: &r.profile_id_selector,
+                trace_ids: &r.trace_id_selector,
+                span_ids: &[],
+                call_site,
+            };
+            let merge = MergeRequest {
+                wanted: fields.read()?,
+                start_ms: r.start,
+                end_ms: r.end,
+                max_nodes: r.max_nodes,
+                form: Form::Pprof,
+                go_pgo,
+            };
+            pprof(&self.0.select_merge_profile(&asker, merge).await?)
+        };
+        done(answer.await)
+    }
+
+    async fn select_series(&self, request: Request<wire::SelectSeriesRequest>) -> Answer<wire::SelectSeriesResponse> {
+        let answer = async {
+            let asker = asker(&request)?;
+            let r = request.get_ref();
+            let (call_site, _) = stack_selector(r.stack_trace_selector.as_ref());
+            let fields = Fields {
+                profile_type_id: &r.profile_type_id,
+                label_selector: &r.label_selector,
+                call_site,
+                ..Fields::default()
+            };
+            let series = self
+                .0
+                .select_series(
+                    &asker,
+                    SeriesRequest {
+                        wanted: fields.read()?,
+                        start_ms: r.start,
+                        end_ms: r.end,
+                        step_seconds: r.step,
+                        group_by: r.group_by.clone(),
+                        aggregation: match r.aggregation() {
+                            types::TimeSeriesAggregationType::Sum => Aggregation::Sum,
+                            types::TimeSeriesAggregationType::Average => Aggregation::Average,
+                        },
+                        limit: r.limit.and_then(|n| usize::try_from(n).ok()).unwrap_or(0),
+                        exemplars: r.exemplar_type() == types::ExemplarType::Individual,
+                    },
+                )
+                .await?;
+            Ok(wire::SelectSeriesResponse { series: series.into_iter().map(series_of_wire).collect() })
+        };
+        done(answer.await)
+    }
+
+    async fn select_heatmap(&self, request: Request<wire::SelectHeatmapRequest>) -> Answer<wire::SelectHeatmapResponse> {
+        let answer = async {
+            let asker = asker(&request)?;
+            let heatmaps = self.0.select_heatmap(&asker, heatmap_request(request.get_ref())?).await?;
+            Ok(wire::SelectHeatmapResponse { series: heatmaps.into_iter().map(heatmap).collect() })
+        };
+        done(answer.await)
+    }
+
+    async fn diff(&self, request: Request<wire::DiffRequest>) -> Answer<wire::DiffResponse> {
+        let answer = async {
+            let asker = asker(&request)?;
+            let r = request.into_inner();
+            let side = |side: Option<wire::SelectMergeStacktracesRequest>, name: &'static str| {
+                let side = side.ok_or_else(|| Fault::invalid(format!("{name} is missing: a diff needs two selections")))?;
+                merge_request(&side).map_err(|f| f.at(name))
+            };
+            let diff = self.0.diff(&asker, side(r.left, "left")?, side(r.right, "right")?).await?;
+            Ok(wire::DiffResponse { flamegraph: Some(flamegraph_diff(diff)) })
+        };
+        done(answer.await)
+    }
+
+    async fn get_profile_stats(
+        &self,
+        request: Request<types::GetProfileStatsRequest>,
+    ) -> Answer<types::GetProfileStatsResponse> {
+        let answer = async {
+            let asker = asker(&request)?;
+            let [tenant] = asker.tenants.as_slice() else {
+                return Err(Fault::invalid(format!("expected 1 tenant, got {}", asker.tenants.len())));
+            };
+            Ok(match self.0.querier().bounds(tenant).await? {
+                None => types::GetProfileStatsResponse::default(),
+                Some(range) => types::GetProfileStatsResponse {
+                    data_ingested: true,
+                    oldest_profile_time: range.from_nanos / 1_000_000,
+                    newest_profile_time: range.to_nanos / 1_000_000,
+                },
+            })
+        };
+        done(answer.await)
+    }
+
+    /// Costs are not estimated; Grafana takes the empty answer for "unknown".
+    async fn analyze_query(&self, request: Request<wire::AnalyzeQueryRequest>) -> Answer<wire::AnalyzeQueryResponse> {
+        done(asker(&request).map(|_| wire::AnalyzeQueryResponse::default()))
+    }
+}
+
+fn stack_selector(selector: Option<&types::StackTraceSelector>) -> (Vec<String>, Option<GoPgo>) {
+    let Some(selector) = selector else { return (Vec::new(), None) };
+    let go_pgo = selector
+        .go_pgo
+        .as_ref()
+        .map(|p| GoPgo { keep_locations: p.keep_locations, aggregate_callees: p.aggregate_callees });
+    (selector.call_site.iter().map(|l| l.name.clone()).collect(), go_pgo)
+}
+
+fn merge_request(r: &wire::SelectMergeStacktracesRequest) -> Result<MergeRequest, Fault> {
+    let (call_site, go_pgo) = stack_selector(r.stack_trace_selector.as_ref());
+    let fields = Fields {
+        profile_type_id: &r.profile_type_id,
+        label_selector: &r.label_selector,
+        profile_ids: &r.profile_id_selector,
+        span_ids: &r.span_selector,
+        trace_ids: &r.trace_id_selector,
+        call_site,
+    };
+    let form = match r.format() {
+        wire::ProfileFormat::Unspecified | wire::ProfileFormat::Flamegraph => Form::Flamegraph,
+        wire::ProfileFormat::Tree => Form::Tree,
+        wire::ProfileFormat::Dot => Form::Dot,
+        wire::ProfileFormat::Pprof => Form::Pprof,
+    };
+    let wanted = fields.read()?;
+    Ok(MergeRequest { wanted, start_ms: r.start, end_ms: r.end, max_nodes: r.max_nodes, form, go_pgo })
+}
+
+fn heatmap_request(r: &wire::SelectHeatmapRequest) -> Result<HeatmapRequest, Fault> {
+    let kind = match r.query_type() {
+        wire::HeatmapQueryType::Individual => HeatmapKind::Individual,
+        wire::HeatmapQueryType::Span => HeatmapKind::Span,
+        wire::HeatmapQueryType::Unspecified => {
+            return Err(Fault::invalid("query_type must be HEATMAP_QUERY_TYPE_INDIVIDUAL or HEATMAP_QUERY_TYPE_SPAN"));
+        }
+    };
+    let exemplars = match (r.exemplar_type(), kind) {
+        (types::ExemplarType::Unspecified | types::ExemplarType::None, _) => false,
+        (types::ExemplarType::Individual, HeatmapKind::Individual) | (types::ExemplarType::Span, HeatmapKind::Span) => true,
+        _ => return Err(Fault::invalid("exemplar_type must be none or the same as query_type")),
+    };
+    let limit = match r.limit {
+        Some(n) if n < 0 => return Err(Fault::invalid(format!("limit is {n} but must not be negative"))),
+        n => n.and_then(|n| usize::try_from(n).ok()).unwrap_or(0),
+    };
+    let fields = Fields { profile_type_id: &r.profile_type_id, label_selector: &r.label_selector, ..Fields::default() };
+    Ok(HeatmapRequest {
+        wanted: fields.read()?,
+        start_ms: r.start,
+        end_ms: r.end,
+        step_seconds: r.step,
+        group_by: r.group_by.clone(),
+        kind,
+        exemplars,
+        limit,
+    })
+}
+
+fn pprof(bytes: &[u8]) -> Result<Profile, Fault> {
+    Profile::decode(bytes).map_err(|e| Fault::internal("the merged profile cannot be encoded").caused_by(e))
+}
+
+fn flamegraph(graph: Flamegraph) -> wire::FlameGraph {
+    wire::FlameGraph { names: graph.names, levels: levels(graph.levels), total: graph.total, max_self: graph.max_self }
+}
+
+fn flamegraph_diff(diff: Diff) -> wire::FlameGraphDiff {
+    wire::FlameGraphDiff {
+        names: diff.names,
+        levels: levels(diff.levels),
+        total: diff.total,
+        max_self: diff.max_self,
+        left_ticks: diff.left_ticks,
+        right_ticks: diff.right_ticks,
+    }
+}
+
+fn levels(levels: Vec<Vec<i64>>) -> Vec<wire::Level> {
+    levels.into_iter().map(|values| wire::Level { values }).collect()
+}
+
+fn pair_of(label: Label) -> types::LabelPair {
+    types::LabelPair { name: label.name.to_string(), value: label.value.to_string() }
+}
+
+fn pairs(labels: Vec<(String, String)>) -> Vec<types::LabelPair> {
+    labels.into_iter().map(|(name, value)| types::LabelPair { name, value }).collect()
+}
+
+fn series_of_wire(series: Series) -> types::Series {
+    let points = series
+        .points
+        .into_iter()
+        .map(|p| types::Point {
+            value: p.value,
+            timestamp: p.time_ms,
+            annotations: Vec::new(),
+            exemplars: p
+                .exemplar
+                .into_iter()
+                .map(|e| types::Exemplar {
+                    timestamp: e.time_ms,
+                    profile_id: e.profile_id.to_string(),
+                    span_id: String::new(),
+                    trace_id: String::new(),
+                    value: e.value,
+                    labels: pairs(e.labels),
+                })
+                .collect(),
+        })
+        .collect();
+    types::Series { labels: pairs(series.labels), points }
+}
+
+fn heatmap(map: Heatmap) -> types::HeatmapSeries {
+    let _ = Labels::default;
+    types::HeatmapSeries { labels: pairs(map.labels), slots: map.slots.into_iter().map(slot).collect() }
+}

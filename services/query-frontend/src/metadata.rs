@@ -1,0 +1,65 @@
+//! Label names, label values, series and profile types, drawn from series.
+
+use std::collections::BTreeSet;
+
+use flamestore_model::labels::{is_legacy_name, names};
+use flamestore_model::{Label, ProfileType, SeriesInfo};
+
+/// All label names, sorted; names outside the classic alphabet only for clients that say they can read them.
+pub fn label_names(series: &[SeriesInfo], utf8_names: bool) -> Vec<String> {
+    let all: BTreeSet<&str> = series.iter().flat_map(|s| s.labels.iter()).map(|l| &*l.name).collect();
+    all.into_iter().filter(|n| utf8_names || is_legacy_name(n)).map(str::to_owned).collect()
+}
+
+/// The values of one label, sorted.
+pub fn label_values(series: &[SeriesInfo], name: &str) -> Vec<String> {
+    let all: BTreeSet<&str> = series.iter().filter_map(|s| s.labels.get(name)).collect();
+    all.into_iter().map(str::to_owned).collect()
+}
+
+/// Label sets cut down to the asked names (none: all labels), each once, sorted; sets without any asked label are
+/// left out.
+pub fn label_sets(series: &[SeriesInfo], asked: &[String], utf8_names: bool) -> Vec<Vec<Label>> {
+    let wanted = |l: &&Label| (asked.is_empty() || asked.iter().any(|a| **a == *l.name)) && (utf8_names || is_legacy_name(&l.name));
+    let all: BTreeSet<Vec<&Label>> =
+        series.iter().map(|s| s.labels.iter().filter(wanted).collect::<Vec<_>>()).filter(|s| !s.is_empty()).collect();
+    all.into_iter().map(|set| set.into_iter().cloned().collect()).collect()
+}
+
+/// The profile types, sorted by id.
+pub fn profile_types(series: &[SeriesInfo]) -> Vec<ProfileType> {
+    let ids: BTreeSet<&str> = series.iter().filter_map(|s| s.labels.get(names::PROFILE_TYPE)).collect();
+    ids.into_iter().filter_map(|id| ProfileType::parse(id).ok()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use flamestore_model::{Labels, TimeRange};
+
+    fn series(pairs: &[(&str, &str)]) -> SeriesInfo {
+        SeriesInfo {
+            labels: Labels::from_pairs(pairs.iter().copied()),
+            range: TimeRange { from_nanos: 0, to_nanos: 0 },
+            profiles: 1,
+        }
+    }
+
+    #[test]
+    fn dotted_names_are_shown_only_to_who_can_read_them() {
+        let all = [series(&[("a", "1"), ("k8s.pod", "x")]), series(&[("a", "2")])];
+        assert_eq!(label_names(&all, false), ["a"]);
+        assert_eq!(label_names(&all, true), ["a", "k8s.pod"]);
+        assert_eq!(label_values(&all, "a"), ["1", "2"]);
+        assert_eq!(label_values(&all, "nope"), Vec::<String>::new());
+    }
+
+    #[test]
+    fn projected_label_sets_come_once_and_never_empty() {
+        let all = [series(&[("a", "1"), ("b", "x")]), series(&[("a", "1"), ("b", "y")]), series(&[("c", "z")])];
+        let sets = label_sets(&all, &["a".into()], false);
+        assert_eq!(sets.len(), 1);
+        assert_eq!(&*sets[0][0].value, "1");
+        assert_eq!(label_sets(&all, &[], false).len(), 3);
+    }
+}

@@ -1,0 +1,113 @@
+//! Merged stacks: flame graphs, trees, DOT and pprof.
+
+use flamestore_flamegraph::{Flamegraph, GoPgo, PprofMeta, ProfileMerge, Tree};
+use flamestore_model::{Fault, TimeRange};
+
+use crate::frontend::{Asker, Frontend, off_the_reactor};
+use crate::range;
+use crate::select::Wanted;
+
+/// Nodes of a DOT graph when the client does not say.
+pub const DEFAULT_DOT_NODES: usize = 100;
+
+/// The form of a merge.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Form {
+    Flamegraph,
+    Tree,
+    Dot,
+    Pprof,
+}
+
+/// A merge in the form that was asked for. Absent where the form has no way to say "nothing".
+#[derive(Debug)]
+pub enum Merged {
+    Flamegraph(Flamegraph),
+    Tree(Vec<u8>),
+    Dot(Option<String>),
+    /// Wire bytes of a pprof; empty when there is nothing.
+    Pprof(Vec<u8>),
+}
+
+/// A merge request: what, when, and how large the answer may be.
+#[derive(Debug, Clone)]
+pub struct MergeRequest {
+    pub wanted: Wanted,
+    pub start_ms: i64,
+    pub end_ms: i64,
+    pub max_nodes: Option<i64>,
+    pub form: Form,
+    pub go_pgo: Option<GoPgo>,
+}
+
+impl Frontend {
+    /// Answers `SelectMergeStacktraces`: check → merge over all readers → truncate once → shape.
+    pub async fn select_merge_stacktraces(&self, asker: &Asker, request: MergeRequest) -> Result<Merged, Fault> {
+        let limits = self.limits(asker);
+        let max_nodes = range::max_nodes(request.max_nodes, &limits)?;
+        let range = range::checked(request.start_ms, request.end_ms, &limits, self.now_ms())?;
+        match request.form {
+            Form::Flamegraph => {
+                let tree = self.tree(asker, &request.wanted, range).await?;
+                off_the_reactor(move || Merged::Flamegraph(tree.truncated(max_nodes).flamegraph())).await
+            }
+            Form::Tree => {
+                let tree = self.tree(asker, &request.wanted, range).await?;
+                off_the_reactor(move || Merged::Tree(tree.truncated(max_nodes).to_bytes())).await
+            }
+            Form::Dot => {
+                let nodes = request.max_nodes.map_or(DEFAULT_DOT_NODES, |_| max_nodes);
+                let profile = self.profile(asker, &request.wanted, range).await?;
+                let meta = pprof_meta(&request, range);
+                off_the_reactor(move || Merged::Dot((!profile.is_empty()).then(|| profile.dot(&meta, nodes)))).await
+            }
+            Form::Pprof => {
+                let mut profile = self.profile(asker, &request.wanted, range).await?;
+                let meta = pprof_meta(&request, range);
+                off_the_reactor(move || {
+                    if request.max_nodes.is_some_and(|n| n != 0) {
+                        profile.truncate(max_nodes);
+                    }
+                    Merged::Pprof(profile.to_pprof(&meta))
+                })
+                .await
+            }
+        }
+    }
+
+    /// Answers `SelectMergeProfile`: the whole profile unless a size is asked for.
+    pub async fn select_merge_profile(&self, asker: &Asker, request: MergeRequest) -> Result<Vec<u8>, Fault> {
+        let limits = self.limits(asker);
+        let range = range::checked(request.start_ms, request.end_ms, &limits, self.now_ms())?;
+        let max_nodes = match request.max_nodes {
+            asked if limits.max_flamegraph_nodes_on_select_merge_profile => range::max_nodes(asked, &limits)?,
+            asked => asked.and_then(|n| usize::try_from(n).ok()).unwrap_or(0),
+        };
+        let mut profile = self.profile(asker, &request.wanted, range).await?;
+        let meta = pprof_meta(&request, range);
+        off_the_reactor(move || {
+            profile.truncate(max_nodes);
+            profile.to_pprof(&meta)
+        })
+        .await
+    }
+
+    /// Everything that matches, not truncated; empty where there is no range.
+    pub(crate) async fn tree(&self, asker: &Asker, wanted: &Wanted, range: Option<TimeRange>) -> Result<Tree, Fault> {
+        let Some(range) = range else { return Ok(Tree::default()) };
+        Ok(self.querier().tree(&asker.tenants, &wanted.over(range)).await?.value)
+    }
+
+    async fn profile(&self, asker: &Asker, wanted: &Wanted, range: Option<TimeRange>) -> Result<ProfileMerge, Fault> {
+        let Some(range) = range else { return Ok(ProfileMerge::default()) };
+        Ok(self.querier().profile(&asker.tenants, &wanted.over(range)).await?.value)
+    }
+}
+
+fn pprof_meta(request: &MergeRequest, range: Option<TimeRange>) -> PprofMeta {
+    PprofMeta {
+        profile_type: request.wanted.profile_type.clone(),
+        end_nanos: range.map_or(0, |r| r.to_nanos),
+        go_pgo: request.go_pgo,
+    }
+}
