@@ -1,0 +1,154 @@
+//! A store that fails and dawdles on purpose, around any other.
+
+use std::fmt;
+use std::ops::Range;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use flamestore_clock::{Chance, SeededChance};
+use futures::future::BoxFuture;
+use futures::stream::BoxStream;
+use futures::{FutureExt, StreamExt};
+use object_store::path::Path;
+use object_store::{
+    CopyOptions, Error, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore, ObjectStoreExt,
+    PutMode, PutMultipartOptions, PutOptions, PutPayload, PutResult, Result,
+};
+
+use crate::observe::Op;
+
+/// What becomes of one call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    Pass,
+    /// Fails without having done anything.
+    FailBefore,
+    /// Does it and fails all the same: the answer was lost.
+    FailAfter,
+}
+
+type Rule = dyn Fn(Op, &Path) -> Verdict + Send + Sync;
+type Delay = dyn Fn(Op) -> BoxFuture<'static, ()> + Send + Sync;
+
+/// Faults by rule, around a store.
+#[derive(Clone)]
+pub struct Faulty {
+    inner: Arc<dyn ObjectStore>,
+    rule: Arc<Rule>,
+    delay: Option<Arc<Delay>>,
+}
+
+impl Faulty {
+    pub fn by_rule(inner: Arc<dyn ObjectStore>, rule: impl Fn(Op, &Path) -> Verdict + Send + Sync + 'static) -> Self {
+        Faulty { inner, rule: Arc::new(rule), delay: None }
+    }
+
+    /// The same faults for the same seed and order of calls. Shares are in thousandths of all calls.
+    pub fn seeded(inner: Arc<dyn ObjectStore>, seed: u64, before_permille: u64, after_permille: u64) -> Self {
+        let chance = SeededChance::new(seed);
+        Self::by_rule(inner, move |_, _| match chance.next_u64() % 1000 {
+            x if x < before_permille => Verdict::FailBefore,
+            x if x < before_permille + after_permille => Verdict::FailAfter,
+            _ => Verdict::Pass,
+        })
+    }
+
+    /// Waits for `delay` before every call.
+    #[must_use]
+    pub fn delayed(mut self, delay: impl Fn(Op) -> BoxFuture<'static, ()> + Send + Sync + 'static) -> Self {
+        self.delay = Some(Arc::new(delay));
+        self
+    }
+
+    async fn call<T: Send>(&self, op: Op, path: &Path, call: impl Future<Output = Result<T>> + Send) -> Result<T> {
+        if let Some(delay) = &self.delay {
+            delay(op).await;
+        }
+        let fail = |when: &str| {
+            let source = format!("a fault made on purpose {when} {} {path}", op.as_str()).into();
+            Err(Error::Generic { store: "faulty", source })
+        };
+        match (self.rule)(op, path) {
+            Verdict::FailBefore => fail("before"),
+            Verdict::FailAfter => {
+                call.await?;
+                fail("after")
+            }
+            Verdict::Pass => call.await,
+        }
+    }
+}
+
+impl fmt::Debug for Faulty {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Faulty({:?})", self.inner)
+    }
+}
+
+impl fmt::Display for Faulty {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Faulty({})", self.inner)
+    }
+}
+
+#[async_trait]
+impl ObjectStore for Faulty {
+    async fn put_opts(&self, location: &Path, payload: PutPayload, opts: PutOptions) -> Result<PutResult> {
+        let op = if matches!(opts.mode, PutMode::Create) { Op::PutCreate } else { Op::Put };
+        self.call(op, location, self.inner.put_opts(location, payload, opts)).await
+    }
+
+    async fn put_multipart_opts(&self, location: &Path, opts: PutMultipartOptions) -> Result<Box<dyn MultipartUpload>> {
+        self.call(Op::Put, location, self.inner.put_multipart_opts(location, opts)).await
+    }
+
+    async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
+        let op = match (&options.head, &options.range) {
+            (true, _) => Op::Head,
+            (_, Some(_)) => Op::GetRange,
+            _ => Op::Get,
+        };
+        self.call(op, location, self.inner.get_opts(location, options)).await
+    }
+
+    async fn get_ranges(&self, location: &Path, ranges: &[Range<u64>]) -> Result<Vec<Bytes>> {
+        self.call(Op::GetRange, location, self.inner.get_ranges(location, ranges)).await
+    }
+
+    fn delete_stream(&self, locations: BoxStream<'static, Result<Path>>) -> BoxStream<'static, Result<Path>> {
+        let this = self.clone();
+        locations
+            .then(move |location| {
+                let this = this.clone();
+                async move {
+                    let location = location?;
+                    this.call(Op::Delete, &location, this.inner.delete(&location)).await?;
+                    Ok(location)
+                }
+            })
+            .boxed()
+    }
+
+    fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
+        let (this, prefix) = (self.clone(), prefix.cloned());
+        async move {
+            let path = prefix.clone().unwrap_or_default();
+            match this.call(Op::List, &path, async { Ok(()) }).await {
+                Ok(()) => this.inner.list(prefix.as_ref()),
+                Err(e) => futures::stream::once(async { Err(e) }).boxed(),
+            }
+        }
+        .flatten_stream()
+        .boxed()
+    }
+
+    async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {
+        let path = prefix.cloned().unwrap_or_default();
+        self.call(Op::List, &path, self.inner.list_with_delimiter(prefix)).await
+    }
+
+    async fn copy_opts(&self, from: &Path, to: &Path, options: CopyOptions) -> Result<()> {
+        self.call(Op::Put, to, self.inner.copy_opts(from, to, options)).await
+    }
+}

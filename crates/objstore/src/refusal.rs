@@ -1,0 +1,20 @@
+//! From the store's errors to faults that name the object.
+
+use flamestore_model::{Fault, Kind};
+use object_store::Error;
+
+/// What the caller should do about an error of the store, with the key in the sentence and the error as its source.
+pub(crate) fn of(error: Error, doing: &str, key: &str) -> Fault {
+    let (kind, hint) = match &error {
+        Error::NotFound { .. } => (Kind::NotFound, "it is not there"),
+        Error::PermissionDenied { .. } | Error::Unauthenticated { .. } => {
+            (Kind::Internal, "the store refused our credentials; check them and their rights on the bucket")
+        }
+        Error::InvalidPath { .. } => (Kind::Internal, "the key is not a legal path"),
+        Error::NotSupported { .. } | Error::NotImplemented { .. } => {
+            (Kind::Internal, "the store cannot do this; use one with conditional puts")
+        }
+        _ => (Kind::Unavailable, "the store failed; the call can be repeated"),
+    };
+    Fault::new(kind, format!("bucket: cannot {doing} {key:?}: {hint}")).caused_by(error)
+}
