@@ -1,0 +1,67 @@
+//! Gzip, bounded.
+
+use std::io::Read;
+
+use bytes::Bytes;
+use flamestore_model::{Fault, Kind};
+
+/// Whether the bytes start like a gzip file.
+pub(crate) fn is_gzip(bytes: &[u8]) -> bool {
+    bytes.starts_with(&[0x1f, 0x8b])
+}
+
+/// The bytes, inflated if they are gzip; `what` names them in errors.
+///
+/// Errors: `Unprocessable` when the gzip file is damaged or cut short, `TooLarge` beyond `cap` bytes.
+pub(crate) fn inflated(bytes: &Bytes, cap: usize, what: &str) -> Result<Bytes, Fault> {
+    if !is_gzip(bytes) {
+        return Ok(bytes.clone());
+    }
+    let mut out = Vec::with_capacity(bytes.len().saturating_mul(4).min(cap));
+    let mut reader = flate2::bufread::MultiGzDecoder::new(&bytes[..]).take(cap as u64 + 1);
+    reader.read_to_end(&mut out).map_err(|e| {
+        Fault::unprocessable(format!("{what} is not a whole gzip file: it is cut short or damaged")).caused_by(e)
+    })?;
+    if out.len() > cap {
+        return Err(Fault::new(
+            Kind::TooLarge,
+            format!("{what} inflates to more than {cap} bytes: send less at a time"),
+        ));
+    }
+    Ok(out.into())
+}
+
+/// Whether gzip bytes have gzip bytes inside: compressed for the way and before it.
+pub(crate) fn is_gzip_twice(bytes: &[u8]) -> bool {
+    let mut head = [0; 2];
+    is_gzip(bytes) && flate2::bufread::GzDecoder::new(bytes).read_exact(&mut head).is_ok() && is_gzip(&head)
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use std::io::Write;
+
+    use super::*;
+
+    pub(crate) fn gzip(bytes: &[u8]) -> Bytes {
+        let mut out = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::new(6));
+        out.write_all(bytes).unwrap();
+        out.finish().unwrap().into()
+    }
+
+    #[test]
+    fn gzip_is_inflated_and_all_else_is_left_alone() {
+        assert_eq!(inflated(&Bytes::from_static(b"plain"), 3, "x").unwrap(), "plain");
+        assert_eq!(inflated(&gzip(b"packed"), 6, "x").unwrap(), "packed");
+        assert!(!is_gzip_twice(&gzip(b"packed")));
+        assert!(is_gzip_twice(&gzip(&gzip(b"packed"))));
+    }
+
+    #[test]
+    fn a_bomb_and_a_cut_file_are_refused() {
+        let bomb = gzip(&vec![0; 50 << 20]);
+        assert_eq!(inflated(&bomb, 1 << 20, "the body").unwrap_err().kind, Kind::TooLarge);
+        let whole = gzip(b"packed");
+        assert_eq!(inflated(&whole.slice(..whole.len() - 3), 100, "x").unwrap_err().kind, Kind::Unprocessable);
+    }
+}
