@@ -1,1 +1,17 @@
 //! The newest profiles of one service, in memory.
+//!
+//! Pure: no tokio, no network, no disk, no clock, no lock. [`DatasetHead::append`] interns a pprof once and stores its
+//! samples as columns; queries ([`DatasetHead::add_tree`] and its sisters) sum those into a dense array by stack id; a
+//! flush reads everything in the order of a block ([`DatasetHead::sorted_series`]).
+
+mod arena;
+pub mod dataset;
+mod filter;
+pub mod samples;
+mod select;
+mod series;
+pub mod sorted;
+
+pub use dataset::{Appended, DatasetHead};
+pub use samples::{Samples, Values};
+pub use sorted::{SortedSeries, StoredProfile};

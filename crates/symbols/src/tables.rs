@@ -26,6 +26,14 @@ impl Strings {
         &self.text[start..self.ends[i] as usize]
     }
 
+    /// The bytes of a string, for comparing without looking where its characters begin.
+    #[inline]
+    pub(crate) fn bytes_of(&self, id: u32) -> &[u8] {
+        let i = id as usize;
+        let start = if i == 0 { 0 } else { self.ends[i - 1] as usize };
+        &self.text.as_bytes()[start..self.ends[i] as usize]
+    }
+
     /// Adds a string without looking whether it is there already; returns its id. The caller bounds the arena below 4 GiB.
     pub fn push(&mut self, text: &str) -> u32 {
         self.text.push_str(text);

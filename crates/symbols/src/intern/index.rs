@@ -60,7 +60,7 @@ impl Index {
         }
         let Index { symbols, bounds, hasher, strings, .. } = self;
         let hash = string_hash(hasher, text);
-        if let Some(&id) = strings.find(hash, |&id| symbols.strings.get(id).as_bytes() == text) {
+        if let Some(&id) = strings.find(hash, |&id| symbols.strings.bytes_of(id) == text) {
             return Ok(id);
         }
         let valid = std::str::from_utf8(text)
@@ -70,7 +70,7 @@ impl Index {
             return Err(full("bytes of strings", bounds.text_bytes));
         }
         let id = symbols.strings.push(valid);
-        strings.insert_unique(hash, id, |&id| string_hash(hasher, symbols.strings.get(id).as_bytes()));
+        strings.insert_unique(hash, id, |&id| string_hash(hasher, symbols.strings.bytes_of(id)));
         Ok(id)
     }
 

@@ -1,0 +1,131 @@
+//! Answers from a head.
+//!
+//! Hot; measured by `benches/merge.rs`.
+
+use flamestore_flamegraph::{ProfileMerge, TreeMerger, fold};
+use flamestore_model::{Point, Select, SeriesInfo, SeriesPoints, TreeQuery};
+use flamestore_symbols::call_site::at_or_below;
+
+use crate::dataset::DatasetHead;
+use crate::filter::Filter;
+use crate::samples::{Samples, Values};
+use crate::series::Row;
+
+impl DatasetHead {
+    /// The series with a matching profile. `range` is that of all profiles of the series in this head, `profiles` counts
+    /// the matching ones; with spans or traces, a profile matches when one of its samples does.
+    pub fn series(&self, select: &Select) -> Vec<SeriesInfo> {
+        let filter = Filter::new(select);
+        let matches = |row: &&Row| {
+            filter.takes(row)
+                && (!filter.looks_at_samples() || filter.matching(self.samples.get(&row.samples)).next().is_some())
+        };
+        self.series
+            .iter()
+            .filter(|series| filter.admits(series))
+            .filter_map(|series| {
+                let profiles = series.rows.iter().filter(matches).count() as u64;
+                (profiles > 0).then(|| SeriesInfo { labels: series.labels.clone(), range: series.range, profiles })
+            })
+            .collect()
+    }
+
+    /// Times and totals of the matching profiles, in order of arrival. Totals count only matching samples; a profile
+    /// without one is left out.
+    pub fn points(&self, query: &TreeQuery) -> Vec<SeriesPoints> {
+        let filter = Filter::new(&query.select);
+        let symbols = self.symbols();
+        let below =
+            (!query.call_site.is_empty()).then(|| at_or_below(&symbols.strings, &symbols.fn_tree, &query.call_site));
+        let wanted =
+            |stack: u32| below.as_ref().is_none_or(|below| below[symbols.stacks.fn_node[stack as usize] as usize]);
+        let total = |row: &Row| {
+            if below.is_none() && !filter.looks_at_samples() {
+                return Some(row.total);
+            }
+            let samples = self.samples.get(&row.samples);
+            filter
+                .matching(samples)
+                .filter(|&i| wanted(samples.stacks[i]))
+                .map(|i| samples.values.at(i))
+                .reduce(i64::wrapping_add)
+        };
+        self.series
+            .iter()
+            .filter(|series| filter.admits(series))
+            .filter_map(|series| {
+                let points: Vec<Point> = series
+                    .rows
+                    .iter()
+                    .filter(|row| filter.takes(row))
+                    .filter_map(|row| {
+                        let total = total(row)?;
+                        Some(Point { time_nanos: row.time_nanos, total, profile_id: row.profile_id })
+                    })
+                    .collect();
+                (!points.is_empty()).then(|| SeriesPoints { labels: series.labels.clone(), points })
+            })
+            .collect()
+    }
+
+    /// Adds the matching samples, merged by function name.
+    pub fn add_tree(&self, query: &TreeQuery, into: &mut TreeMerger) {
+        if let Some(sums) = self.sums(&query.select) {
+            let symbols = self.symbols();
+            let mut by_function = Vec::new();
+            fold(&sums, &symbols.stacks.fn_node, &mut by_function);
+            into.add(&symbols.strings, &symbols.fn_tree, &by_function, &query.call_site);
+        }
+    }
+
+    /// Adds the matching samples, merged by location.
+    pub fn add_profile(&self, query: &TreeQuery, into: &mut ProfileMerge) {
+        if let Some(sums) = self.sums(&query.select) {
+            into.add(self.symbols(), &sums, &query.call_site);
+        }
+    }
+
+    /// The matching values by stack id, modulo 2^64. `None`: no profile matches.
+    pub fn sums(&self, select: &Select) -> Option<Vec<i64>> {
+        let filter = Filter::new(select);
+        let mut sums = Vec::new();
+        for series in self.series.iter().filter(|series| filter.admits(series)) {
+            for row in series.rows.iter().filter(|row| filter.takes(row)) {
+                if sums.is_empty() {
+                    sums.resize(self.symbols().stacks.parent.len(), 0);
+                }
+                let samples = self.samples.get(&row.samples);
+                if filter.looks_at_samples() {
+                    for i in filter.matching(samples) {
+                        add_one(&mut sums, samples.stacks[i], samples.values.at(i));
+                    }
+                } else {
+                    add_all(&mut sums, samples);
+                }
+            }
+        }
+        (!sums.is_empty()).then_some(sums)
+    }
+}
+
+/// The inner loop of every flame graph.
+fn add_all(sums: &mut [i64], samples: Samples<'_>) {
+    match samples.values {
+        Values::Narrow(values) => {
+            for (&stack, &value) in samples.stacks.iter().zip(values) {
+                add_one(sums, stack, i64::from(value));
+            }
+        }
+        Values::Wide(values) => {
+            for (&stack, &value) in samples.stacks.iter().zip(values) {
+                add_one(sums, stack, value);
+            }
+        }
+    }
+}
+
+fn add_one(sums: &mut [i64], stack: u32, value: i64) {
+    let sum = &mut sums[stack as usize];
+    // Saturating would make the answer depend on the order.
+    *sum = sum.wrapping_add(value);
+}
