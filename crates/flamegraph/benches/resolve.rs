@@ -1,1 +1,97 @@
-fn main() { divan::main(); }
+//! From stack values to an answer: fold, merge, cut and draw a tree of 12,000 nodes; merge and write a pprof.
+
+use flamestore_flamegraph::{PprofMeta, ProfileMerge, Tree, TreeMerger, fold};
+use flamestore_symbols::tables::NO_MAPPING;
+use flamestore_symbols::{Function, Line, Location, Symbols};
+
+fn main() {
+    divan::main();
+}
+
+const NODES: u32 = 12_000;
+const FUNCTIONS: u32 = 3_000;
+
+/// A tree like those of services: deep, wide in places, names that repeat. The same every time.
+fn dataset() -> (Symbols, Vec<i64>) {
+    let mut symbols = Symbols::default();
+    for i in 0..FUNCTIONS {
+        let name = symbols.strings.push(&format!("example.com/team/service/package{}.(*Type).method{i}", i % 50));
+        symbols.functions.push(Function { name, system_name: name, filename: 0, start_line: 0 });
+        symbols.lines.push(Line { function: i, line: 10 });
+        symbols.locations.push(Location {
+            mapping: NO_MAPPING,
+            address: 0,
+            is_folded: false,
+            first_line: i,
+            end_line: i + 1,
+        });
+    }
+    let mut values = vec![0];
+    let mut chance = 1u32;
+    for node in 1..=NODES {
+        chance = chance.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        let back = 1 + (chance >> 16) % 24.min(node);
+        // No two nodes have both parent and function in common.
+        let location = (node * 7) % FUNCTIONS;
+        symbols.stacks.parent.push(node - back);
+        symbols.stacks.location.push(location);
+        symbols.stacks.fn_node.push(node);
+        symbols.fn_tree.parent.push(node - back);
+        symbols.fn_tree.name.push(symbols.functions[location as usize].name);
+        values.push(i64::from(chance >> 20));
+    }
+    (symbols, values)
+}
+
+fn merge(parts: &[(Symbols, Vec<i64>)]) -> Tree {
+    let mut merger = TreeMerger::default();
+    for (symbols, values) in parts {
+        let mut by_fn_node = Vec::new();
+        fold(values, &symbols.stacks.fn_node, &mut by_fn_node);
+        merger.add(&symbols.strings, &symbols.fn_tree, &by_fn_node, &[]);
+    }
+    merger.finish()
+}
+
+#[divan::bench(args = [1, 4])]
+fn flamegraph(bencher: divan::Bencher<'_, '_>, datasets: usize) {
+    let parts = vec![dataset(); datasets];
+    bencher.bench(|| {
+        let mut tree = merge(&parts);
+        tree.truncate(8192);
+        tree.flamegraph()
+    });
+}
+
+#[divan::bench]
+fn merge_only(bencher: divan::Bencher<'_, '_>) {
+    let parts = [dataset()];
+    bencher.bench(|| merge(&parts));
+}
+
+#[divan::bench]
+fn truncate_only(bencher: divan::Bencher<'_, '_>) {
+    let tree = merge(&[dataset()]);
+    bencher.with_inputs(|| tree.clone()).bench_values(|mut tree| {
+        tree.truncate(8192);
+        tree
+    });
+}
+
+#[divan::bench]
+fn levels_only(bencher: divan::Bencher<'_, '_>) {
+    let tree = merge(&[dataset()]);
+    bencher.bench(|| tree.flamegraph());
+}
+
+#[divan::bench(args = [1, 4])]
+fn pprof(bencher: divan::Bencher<'_, '_>, datasets: usize) {
+    let parts = vec![dataset(); datasets];
+    bencher.bench(|| {
+        let mut profile = ProfileMerge::default();
+        for (symbols, values) in &parts {
+            profile.add(symbols, values, &[]);
+        }
+        profile.to_pprof(&PprofMeta::default())
+    });
+}

@@ -1,21 +1,28 @@
-//! Merged stack trees: flame graphs, diffs, trees, DOT and pprof, truncated once.
+//! Merged stack trees: flame graphs, diffs, trees, DOT and pprof, truncated once; and the time series beside them.
 //!
 //! Pure: no tokio, no network, no disk, no clock. Heads and blocks hand in stack values ([`merge`], [`profile_merge`]);
-//! the querier cuts the result once ([`truncate`]) and draws it. Nothing recurses: stacks may be thousands of frames deep.
+//! the querier cuts the result once ([`truncate`]) and draws it. Nothing recurses: stacks may be thousands of frames
+//! deep. Values are not negative, and sums saturate, so that merging in any order gives the same answer.
 
-pub mod tree;
 pub mod merge;
-pub mod truncate;
+pub mod tree;
+
 mod children;
-pub mod levels;
 pub mod diff;
-pub mod tree_bytes;
 pub mod functions;
-pub mod profile_merge;
+pub mod levels;
+pub mod tree_bytes;
+pub mod truncate;
+
 pub mod dot;
+pub mod profile_merge;
+
+pub mod group;
+pub mod heatmap;
 pub mod series;
 pub mod timeline;
-pub mod heatmap;
+
+mod wire;
 
 pub use diff::Diff;
 pub use functions::{FunctionRow, FunctionTable};

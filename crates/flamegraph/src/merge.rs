@@ -4,10 +4,12 @@
 
 use std::hash::BuildHasher;
 
-use flamestore_symbols::{FnTree, Strings};
+use flamestore_symbols::call_site::at_or_below;
 use flamestore_symbols::tables::ROOT;
+use flamestore_symbols::{FnTree, Strings};
 use foldhash::fast::RandomState;
 use hashbrown::HashTable;
+use hashbrown::hash_table::Entry;
 
 use crate::tree::{Tree, sum_up};
 
@@ -37,55 +39,69 @@ impl TreeMerger {
             *root = 0;
         }
         if !call_site.is_empty() {
-            keep_below(strings, fn_tree, call_site, &mut own);
+            for (value, kept) in own.iter_mut().zip(at_or_below(strings, fn_tree, call_site)) {
+                if !kept {
+                    *value = 0;
+                }
+            }
         }
-        self.add_columns(strings, &fn_tree.parent, &fn_tree.name, &own);
+        self.place_and_add(strings, &fn_tree.parent, &fn_tree.name, &own);
     }
 
     /// Adds a merged tree.
     pub fn add_tree(&mut self, tree: &Tree) {
-        self.add_columns(&tree.names, &tree.parent, &tree.name, &tree.self_values);
+        self.place_and_add(&tree.names, &tree.parent, &tree.name, &tree.self_values);
     }
 
     pub fn finish(self) -> Tree {
         self.tree
     }
 
-    fn add_columns(&mut self, strings: &Strings, parent: &[u32], name: &[u32], own: &[i64]) {
+    fn place_and_add(&mut self, strings: &Strings, parent: &[u32], name: &[u32], own: &[i64]) {
         let totals = sum_up(parent, own.to_vec());
-        if totals.first().is_none_or(|total| *total == 0) {
-            return;
-        }
-        let mut name_here = vec![NONE; strings.len()];
-        let mut node_here = vec![NONE; parent.len()];
-        node_here[0] = ROOT;
-        for node in 1..parent.len() {
-            let up = node_here[parent[node] as usize];
-            if totals[node] == 0 || up == NONE {
-                continue;
+        let places = self.place(strings, parent, name, &totals);
+        for (place, value) in places.into_iter().zip(own) {
+            if place != NONE {
+                let sum = &mut self.tree.self_values[place as usize];
+                *sum = sum.saturating_add(*value);
             }
-            let id = name[node] as usize;
-            if name_here[id] == NONE {
-                name_here[id] = self.intern(strings.get(name[node]));
-            }
-            let here = self.child(up, name_here[id]);
-            node_here[node] = here;
-            let sum = &mut self.tree.self_values[here as usize];
-            *sum = sum.saturating_add(own[node]);
         }
     }
 
-    pub(crate) fn intern(&mut self, text: &str) -> u32 {
+    /// Makes room for the nodes of a source that have a total. Returns their nodes here, or `u32::MAX` for the others.
+    pub(crate) fn place(&mut self, strings: &Strings, parent: &[u32], name: &[u32], totals: &[i64]) -> Vec<u32> {
+        let mut places = vec![NONE; parent.len()];
+        if totals.first().is_none_or(|total| *total == 0) {
+            return places;
+        }
+        let mut names_here = vec![NONE; strings.len()];
+        places[ROOT as usize] = ROOT;
+        for node in 1..parent.len() {
+            let up = places[parent[node] as usize];
+            if totals[node] == 0 || up == NONE {
+                continue;
+            }
+            let known = &mut names_here[name[node] as usize];
+            if *known == NONE {
+                *known = self.name(strings.get(name[node]));
+            }
+            places[node] = self.child(up, *known);
+        }
+        places
+    }
+
+    /// The id of a name; made where there is none.
+    pub(crate) fn name(&mut self, text: &str) -> u32 {
         if text.is_empty() {
             return 0;
         }
         let TreeMerger { tree, names, hasher, .. } = self;
-        let hash = hasher.hash_one(text);
-        match names.entry(hash, |id| tree.names.get(*id) == text, |id| hasher.hash_one(tree.names.get(*id))) {
-            hashbrown::hash_table::Entry::Occupied(known) => *known.get(),
-            hashbrown::hash_table::Entry::Vacant(free) => {
+        let known = |id: &u32| tree.names.get(*id);
+        match names.entry(hasher.hash_one(text), |id| known(id) == text, |id| hasher.hash_one(known(id))) {
+            Entry::Occupied(place) => *place.get(),
+            Entry::Vacant(place) => {
                 let id = tree.names.push(text);
-                free.insert(id);
+                place.insert(id);
                 id
             }
         }
@@ -94,21 +110,17 @@ impl TreeMerger {
     /// The child of a node by name; made where there is none.
     pub(crate) fn child(&mut self, parent: u32, name: u32) -> u32 {
         let TreeMerger { tree, nodes, hasher, .. } = self;
-        let key = |parent: u32, name: u32| u64::from(parent) << 32 | u64::from(name);
+        let key_of = |node: &u32| key(tree.parent[*node as usize], tree.name[*node as usize]);
         let wanted = key(parent, name);
-        let key_of = |node: u32, tree: &Tree| key(tree.parent[node as usize], tree.name[node as usize]);
-        match nodes.entry(
-            hasher.hash_one(wanted),
-            |node| key_of(*node, tree) == wanted,
-            |node| hasher.hash_one(key_of(*node, tree)),
-        ) {
-            hashbrown::hash_table::Entry::Occupied(known) => *known.get(),
-            hashbrown::hash_table::Entry::Vacant(free) => {
+        match nodes.entry(hasher.hash_one(wanted), |node| key_of(node) == wanted, |node| hasher.hash_one(key_of(node)))
+        {
+            Entry::Occupied(place) => *place.get(),
+            Entry::Vacant(place) => {
                 let node = tree.parent.len() as u32;
+                place.insert(node);
                 tree.parent.push(parent);
                 tree.name.push(name);
                 tree.self_values.push(0);
-                free.insert(node);
                 node
             }
         }
@@ -120,23 +132,8 @@ impl TreeMerger {
     }
 }
 
-/// Sets to zero what does not lie at or below the call site.
-fn keep_below(strings: &Strings, fn_tree: &FnTree, call_site: &[String], own: &mut [i64]) {
-    let whole = call_site.len() as u32;
-    // By node: how many names of the call site its path has matched so far, or NONE off the path.
-    let mut matched = vec![NONE; fn_tree.parent.len()];
-    matched[ROOT as usize] = 0;
-    for node in 1..fn_tree.parent.len() {
-        matched[node] = match matched[fn_tree.parent[node] as usize] {
-            NONE => NONE,
-            m if m == whole => whole,
-            m if strings.get(fn_tree.name[node]) == call_site[m as usize] => m + 1,
-            _ => NONE,
-        };
-        if matched[node] != whole {
-            own[node] = 0;
-        }
-    }
+fn key(parent: u32, name: u32) -> u64 {
+    u64::from(parent) << 32 | u64::from(name)
 }
 
 /// Adds values by stack id to values by function node; `fn_node` is [`flamestore_symbols::StackTree::fn_node`].

@@ -1,6 +1,67 @@
-//! Truncation.
-use crate::tree::Tree;
+//! Truncation: the heaviest nodes stay, the rest becomes one `other` per parent.
+//!
+//! Done once, on the merged tree: cutting parts before they are merged would lose nodes that are light in every part
+//! and heavy in the sum.
+
+use crate::tree::{OTHER, Tree};
+
+/// A node that was cut.
+const CUT: u32 = u32::MAX;
+
 impl Tree {
-    /// Cuts to about `max_nodes` nodes; 0: no limit.
-    pub fn truncate(&mut self, _max_nodes: usize) {}
+    /// Keeps about `max_nodes` nodes, the root not counted; 0 keeps all.
+    ///
+    /// The threshold is the total of the heaviest node number `max_nodes`. Ties stay, so more nodes may be left, and
+    /// every parent that lost children gets an `other` on top. A node that is called `other` already is merged into
+    /// it. Sums are the same before and after.
+    pub fn truncate(&mut self, max_nodes: usize) {
+        if max_nodes == 0 || self.len() <= max_nodes {
+            return;
+        }
+        let totals = self.totals();
+        let min = smallest_kept(totals[1..].to_vec(), max_nodes);
+
+        let mut kept = Tree { names: std::mem::take(&mut self.names), ..Tree::default() };
+        let mut cut_below = vec![0i64];
+        let mut places = vec![CUT; self.parent.len()];
+        places[0] = 0;
+        for node in 1..self.parent.len() {
+            let up = places[self.parent[node] as usize];
+            if up == CUT {
+                continue;
+            }
+            if totals[node] >= min && kept.names.get(self.name[node]) != OTHER {
+                places[node] = kept.parent.len() as u32;
+                kept.push(up, self.name[node], self.self_values[node]);
+                cut_below.push(0);
+            } else {
+                let other = &mut cut_below[up as usize];
+                *other = other.saturating_add(totals[node]);
+            }
+        }
+        let known = (0..kept.names.len() as u32).find(|id| kept.names.get(*id) == OTHER);
+        let other = known.unwrap_or_else(|| kept.names.push(OTHER));
+        for (node, value) in cut_below.into_iter().enumerate() {
+            if value != 0 {
+                kept.push(node as u32, other, value);
+            }
+        }
+        *self = kept;
+    }
+
+    fn push(&mut self, parent: u32, name: u32, self_value: i64) {
+        self.parent.push(parent);
+        self.name.push(name);
+        self.self_values.push(self_value);
+    }
+}
+
+/// The `max_nodes`-th largest total, or 0 when there are not more nodes than that.
+///
+/// A child is never heavier than its parent, so a node at or above this total has only such nodes above it.
+pub(crate) fn smallest_kept(mut totals: Vec<i64>, max_nodes: usize) -> i64 {
+    if max_nodes == 0 || totals.len() <= max_nodes {
+        return 0;
+    }
+    *totals.select_nth_unstable_by(max_nodes - 1, |a, b| b.cmp(a)).1
 }

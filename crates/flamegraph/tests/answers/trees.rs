@@ -1,0 +1,215 @@
+//! Flame graphs, tree bytes and diffs against answers recorded from the server that clients know.
+
+use flamestore_flamegraph::{Diff, FunctionTable, Tree, TreeMerger};
+
+use crate::build::{A, B, folded, strings};
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|b| format!("{b:02x}")).collect()
+}
+
+#[test]
+fn flame_graphs_are_drawn_as_recorded() {
+    type Case<'a> = (usize, &'a str, &'a [&'a [i64]], i64);
+    let cases: &[Case] = &[
+        (
+            0,
+            "total,f,a,e,b,d,c",
+            &[
+                &[0, 110, 0, 0],
+                &[0, 105, 0, 2, 0, 5, 5, 1],
+                &[0, 90, 10, 4, 0, 15, 15, 3],
+                &[10, 50, 50, 6, 0, 30, 30, 5],
+            ],
+            50,
+        ),
+        (1, "total,other,a", &[&[0, 110, 0, 0], &[0, 105, 0, 2, 0, 5, 5, 1], &[0, 105, 105, 1]], 105),
+        (
+            2,
+            "total,other,a,b",
+            &[&[0, 110, 0, 0], &[0, 105, 0, 2, 0, 5, 5, 1], &[0, 90, 10, 3, 0, 15, 15, 1], &[10, 80, 80, 1]],
+            80,
+        ),
+        (
+            3,
+            "total,other,a,b,c",
+            &[
+                &[0, 110, 0, 0],
+                &[0, 105, 0, 2, 0, 5, 5, 1],
+                &[0, 90, 10, 3, 0, 15, 15, 1],
+                &[10, 50, 50, 4, 0, 30, 30, 1],
+            ],
+            50,
+        ),
+        (
+            4,
+            "total,other,a,b,d,c",
+            &[
+                &[0, 110, 0, 0],
+                &[0, 105, 0, 2, 0, 5, 5, 1],
+                &[0, 90, 10, 3, 0, 15, 15, 1],
+                &[10, 50, 50, 5, 0, 30, 30, 4],
+            ],
+            50,
+        ),
+        (
+            5,
+            "total,other,a,e,b,d,c",
+            &[
+                &[0, 110, 0, 0],
+                &[0, 105, 0, 2, 0, 5, 5, 1],
+                &[0, 90, 10, 4, 0, 15, 15, 3],
+                &[10, 50, 50, 6, 0, 30, 30, 5],
+            ],
+            50,
+        ),
+    ];
+    for (max_nodes, names, levels, max_self) in cases {
+        let mut tree = folded(A).tree();
+        tree.truncate(*max_nodes);
+        let graph = tree.flamegraph();
+        assert_eq!(graph.names.join(","), *names, "max_nodes {max_nodes}");
+        assert_eq!(graph.levels, *levels, "max_nodes {max_nodes}");
+        assert_eq!((graph.total, graph.max_self), (110, *max_self), "max_nodes {max_nodes}");
+    }
+}
+
+#[test]
+fn a_call_site_keeps_the_path_to_it_and_what_is_below() {
+    let graph = folded(A).tree_at(&strings(&["a", "b"])).flamegraph();
+    assert_eq!(graph.names.join(","), "total,a,b,d,c");
+    let levels: [&[i64]; 4] = [&[0, 90, 0, 0], &[0, 90, 0, 1], &[0, 90, 10, 2], &[10, 50, 50, 4, 0, 30, 30, 3]];
+    assert_eq!(graph.levels, levels);
+    assert_eq!((graph.total, graph.max_self), (90, 50));
+    assert!(folded(A).tree_at(&strings(&["b"])).is_empty());
+}
+
+#[test]
+fn nothing_is_drawn_as_a_root_of_no_width() {
+    let graph = Tree::default().flamegraph();
+    assert_eq!(graph.names, ["total"]);
+    assert_eq!(graph.levels, [[0, 0, 0, 0]]);
+    assert_eq!((graph.total, graph.max_self), (0, 0));
+    let diff = Diff::new(&Tree::default(), &Tree::default(), 8192);
+    assert_eq!(diff.names, ["total"]);
+    assert_eq!(diff.levels, [[0; 7]]);
+    assert_eq!((diff.total, diff.max_self, diff.left_ticks, diff.right_ticks), (0, 0, 0, 0));
+    assert!(Tree::default().to_bytes().is_empty());
+}
+
+#[test]
+fn tree_bytes_are_as_recorded() {
+    assert_eq!(hex(&folded(A).tree().to_bytes()), "000002016605000161000201650f0001620a0201641e0001633200");
+}
+
+#[test]
+fn diffs_are_drawn_as_recorded() {
+    let (left, right) = (folded(A).tree(), folded(B).tree());
+    let diff = Diff::new(&left, &right, 8192);
+    assert_eq!(diff.names.join(","), "total,f,a,g,e,b,d,c");
+    let levels: [&[i64]; 4] = [
+        &[0, 110, 0, 0, 64, 0, 0],
+        &[0, 105, 0, 0, 64, 0, 2, 0, 5, 5, 0, 0, 0, 1],
+        &[0, 90, 10, 0, 24, 4, 5, 0, 15, 15, 0, 0, 0, 4, 0, 0, 0, 0, 40, 40, 3],
+        &[10, 50, 50, 4, 20, 20, 7, 0, 30, 30, 0, 0, 0, 6],
+    ];
+    assert_eq!(diff.levels, levels);
+    assert_eq!((diff.total, diff.max_self, diff.left_ticks, diff.right_ticks), (174, 50, 110, 64));
+
+    let cut = Diff::new(&left, &right, 3);
+    assert_eq!(cut.names.join(","), "total,other,a,b");
+    assert_eq!(cut.levels[2], [0, 90, 10, 0, 24, 4, 3, 0, 15, 15, 0, 40, 40, 1]);
+    assert_eq!(cut.levels[3], [10, 80, 80, 4, 20, 20, 1]);
+    assert_eq!((cut.total, cut.max_self), (174, 80));
+}
+
+#[test]
+fn a_function_called_other_is_drawn_last_and_without_children() {
+    let graph = folded("a;other;x 3\n a;other 1\n a;z 5").tree().flamegraph();
+    assert_eq!(graph.names.join(","), "total,a,other,z");
+    let levels: [&[i64]; 3] = [&[0, 9, 0, 0], &[0, 9, 0, 1], &[0, 5, 5, 3, 0, 4, 4, 2]];
+    assert_eq!(graph.levels, levels);
+    assert_eq!(graph.max_self, 5);
+}
+
+#[test]
+fn a_function_called_other_joins_what_was_cut() {
+    let mut tree = folded("a;other;x 30\n a;y 1\n a;z 50").tree();
+    tree.truncate(2);
+    let graph = tree.flamegraph();
+    assert_eq!(graph.names.join(","), "total,a,other,z");
+    assert_eq!(graph.levels[2], [0, 50, 50, 3, 0, 31, 31, 2]);
+}
+
+#[test]
+fn a_function_called_total_shares_the_name_of_the_root() {
+    let graph = folded("total;a 3").tree().flamegraph();
+    assert_eq!(graph.names, ["total", "a"]);
+    assert_eq!(graph.levels[1], [0, 3, 0, 0]);
+}
+
+#[test]
+fn ties_are_kept() {
+    let mut tree = folded("a 1\n b 1\n c 1\n d 5").tree();
+    tree.truncate(2);
+    assert_eq!(tree.len(), 4);
+}
+
+#[test]
+fn stacks_without_a_function_do_not_count() {
+    let mut dataset = folded("a 3");
+    dataset.values[0] = 100;
+    assert_eq!(dataset.tree().total(), 3);
+}
+
+#[test]
+fn names_of_different_sources_meet() {
+    let mut merger = TreeMerger::default();
+    folded("x;y 1\n a;b 2").add_to(&mut merger, &[]);
+    folded("a;b 3\n b;a 4").add_to(&mut merger, &[]);
+    merger.add_tree(&folded("a 5").tree());
+    let graph = merger.finish().flamegraph();
+    let widths: Vec<_> = graph.levels[1].chunks(4).map(|n| (graph.names[n[3] as usize].as_str(), n[1], n[2])).collect();
+    assert_eq!(widths, [("a", 10, 5), ("b", 4, 0), ("x", 1, 0)]);
+    assert_eq!(graph.total, 15);
+}
+
+#[test]
+fn functions_count_once_per_stack() {
+    let table = FunctionTable::of(&folded("a;b;a 5\n a 2\n b;a;b 3").tree());
+    let rows: Vec<_> = table.rows.iter().map(|r| (r.name.as_str(), r.self_value, r.total)).collect();
+    assert_eq!(rows, [("a", 7, 10), ("b", 3, 8)]);
+}
+
+#[test]
+fn stacks_of_a_hundred_thousand_frames_are_no_danger() {
+    let deep: Vec<String> = (0..100_000).map(|i| format!("f{}", i % 7)).collect();
+    let dataset = folded(&format!("{} 1", deep.join(";")));
+    let mut tree = dataset.tree();
+    assert_eq!(tree.flamegraph().levels.len(), 100_001);
+    assert_eq!(Tree::from_bytes(&tree.to_bytes()).unwrap().len(), 100_000);
+    assert_eq!(Diff::new(&tree, &tree, 0).levels.len(), 100_001);
+    assert_eq!(FunctionTable::of(&tree).rows.len(), 7);
+    tree.truncate(10);
+    assert_eq!(tree.total(), 1);
+}
+
+#[test]
+fn broken_tree_bytes_are_refused() {
+    let good = folded(A).tree().to_bytes();
+    for cut in 1..good.len() {
+        assert!(Tree::from_bytes(&good[..cut]).is_err(), "cut to {cut}");
+    }
+    let mut long = good.clone();
+    long.push(0);
+    assert!(Tree::from_bytes(&long).is_err());
+    // More children than there is room for, a value of the root, a name that is not UTF-8, a negative value.
+    for bad in [
+        &[0, 0, 0xff, 0xff, 0xff, 0xff, 0x0f][..],
+        &[0, 5, 0],
+        &[0, 0, 1, 1, 0xff, 0, 0],
+        &[0, 0, 1, 1, b'a', 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1, 0],
+    ] {
+        assert!(Tree::from_bytes(bad).is_err(), "{bad:?}");
+    }
+}
