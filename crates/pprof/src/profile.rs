@@ -3,6 +3,8 @@
 //! Ids of the file are replaced by indexes, strings by ranges of [`Profile::text`]. Source of the format:
 //! `profile.proto` of google/pprof.
 
+use std::fmt;
+
 /// A string: a range of [`Profile::text`] that is valid UTF-8. `len == 0` is the empty string.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct StrRef {
@@ -12,6 +14,9 @@ pub struct StrRef {
 
 /// A location without a mapping.
 pub const NO_MAPPING: u32 = u32::MAX;
+
+/// In place of an index: the file names an object that it does not hold. Normalising drops what points to one.
+pub const MISSING: u32 = u32::MAX - 1;
 
 #[derive(Debug, Clone, Copy, Default)]
 pub struct ValueType {
@@ -40,7 +45,7 @@ pub struct Mapping {
 
 #[derive(Debug, Clone, Copy)]
 pub struct Location {
-    /// Index in [`Profile::mappings`], or [`NO_MAPPING`].
+    /// Index in [`Profile::mappings`], [`NO_MAPPING`] or [`MISSING`].
     pub mapping: u32,
     pub address: u64,
     pub is_folded: bool,
@@ -51,7 +56,7 @@ pub struct Location {
 
 #[derive(Debug, Clone, Copy)]
 pub struct Line {
-    /// Index in [`Profile::functions`].
+    /// Index in [`Profile::functions`], or [`MISSING`].
     pub function: u32,
     pub line: i64,
 }
@@ -92,11 +97,14 @@ pub struct Profile {
     pub locations: Vec<Location>,
     pub lines: Vec<Line>,
     pub samples: Vec<Sample>,
-    /// Indexes in [`Profile::locations`], of all samples one after another.
+    /// Indexes in [`Profile::locations`] or [`MISSING`], of all samples one after another.
     pub sample_locations: Vec<u32>,
     /// Row-major.
     pub values: Vec<i64>,
     pub labels: Vec<SampleLabel>,
+    /// The .NET profiler's slip: no function has an id, and lines name functions by the id of the location that stands
+    /// at the function's place. Decoding follows it; `check` refuses it from any other client.
+    pub functions_lack_ids: bool,
 }
 
 impl Profile {
@@ -125,29 +133,70 @@ impl Profile {
 }
 
 /// The normalised samples of one pprof that go to one label group, in columns of the group's rows.
-/// Made by `split`; `rows` are indexes of [`Profile::samples`].
+/// `rows` are indexes of [`Profile::samples`].
 #[derive(Debug, Clone, Default)]
 pub struct Group {
-    /// String sample labels promoted to series labels, sorted by name; without span and trace ids.
+    /// String sample labels promoted to series labels, sorted by name, each name once; without span and trace ids.
     pub labels: Vec<(StrRef, StrRef)>,
     pub rows: Vec<u32>,
-    /// Parallel to `rows`, or empty when no sample of the group has one. 0: none.
+    /// Parallel to `rows`, or empty when no sample of the group has one. 0: none. `{:016x}` gives the text of the file.
     pub span_ids: Vec<u64>,
-    /// Parallel to `rows`, or empty when no sample of the group has one. 0: none.
+    /// Parallel to `rows`, or empty when no sample of the group has one. 0: none. `{:032x}` gives the text of the file.
     pub trace_ids: Vec<u128>,
 }
 
 /// A pprof ready to be stored: only good samples, each stack once per label group, only used objects.
 #[derive(Debug, Clone, Default)]
 pub struct Normalized {
+    /// Without sample labels: those worth keeping stand in `groups`.
     pub profile: Profile,
+    /// In the order in which the file first shows them. Every sample is in exactly one.
     pub groups: Vec<Group>,
+    pub dropped: Dropped,
+}
+
+/// Samples that normalising threw away, each counted under the first reason that applies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Dropped {
+    /// All values are zero: nothing is lost.
+    pub zero: u64,
+    /// Some value is below zero.
+    pub negative: u64,
+    /// The stack names a location, function or mapping that the file does not hold, or a location that says nothing.
+    pub dangling: u64,
+    /// There is no stack.
+    pub stackless: u64,
+}
+
+impl Dropped {
+    /// Samples whose loss means that the client is broken.
+    pub fn broken(&self) -> u64 {
+        self.negative + self.dangling + self.stackless
+    }
+}
+
+impl fmt::Display for Dropped {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let parts = [
+            (self.zero, "with zeros only"),
+            (self.negative, "with a negative value"),
+            (self.dangling, "with a missing location, function or mapping"),
+            (self.stackless, "without a stack"),
+        ];
+        let mut first = true;
+        for (count, words) in parts.into_iter().filter(|(count, _)| *count > 0) {
+            write!(f, "{}{count} {words}", if first { "" } else { ", " })?;
+            first = false;
+        }
+        if first { f.write_str("none") } else { Ok(()) }
+    }
 }
 
 /// How a decoded pprof is normalised. Logged with the profile, so that a replay decides nothing anew.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct NormalizeOptions {
-    /// Longest stack kept, in locations; longer ones lose their leaf side. 0: no limit.
+    /// Longest stack kept, in locations; longer ones lose their leaf side. Mending Go stacks may make them longer
+    /// again, by at most 440 locations. 0: no limit.
     pub max_depth: u32,
     /// Longest string kept, in bytes; longer ones keep their tail. 0: no limit.
     pub max_symbol_bytes: u32,
