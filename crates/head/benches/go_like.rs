@@ -170,6 +170,6 @@ impl Builder {
         self.profile.sample_types = vec![Default::default(); types];
         self.profile.duration_nanos = 15_000_000_000;
         let group = Group { rows: (0..self.profile.samples.len() as u32).collect(), ..Group::default() };
-        Normalized { profile: self.profile, groups: vec![group] }
+        Normalized { profile: self.profile, groups: vec![group], ..Normalized::default() }
     }
 }

@@ -89,7 +89,7 @@ impl Push {
             }
             groups.push(group);
         }
-        Normalized { profile: p, groups }
+        Normalized { profile: p, groups, ..Normalized::default() }
     }
 
     fn stored(&self) -> Vec<StoredSeries> {

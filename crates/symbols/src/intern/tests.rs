@@ -50,7 +50,7 @@ fn profile(places: &[Place], stacks: &[Vec<u8>]) -> Normalized {
         p.values.push(1);
     }
     let group = Group { rows: (0..stacks.len() as u32).collect(), ..Group::default() };
-    Normalized { profile: p, groups: vec![group] }
+    Normalized { profile: p, groups: vec![group], ..Normalized::default() }
 }
 
 /// Leaf first, one text a location, with all that tells locations apart.
