@@ -7,12 +7,14 @@ pub mod attime;
 pub mod caps;
 pub mod ingest;
 pub mod ingested;
+pub mod otlp;
 
 mod app_name;
 mod folded;
 mod form;
 mod inflate;
 mod multipart;
+mod protobuf;
 mod speedscope;
 mod stacks;
 mod suffix;
