@@ -1,0 +1,114 @@
+//! The newest profiles of one tenant in one epoch: a head for each service.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use flamestore_api::PushedProfile;
+use flamestore_head::DatasetHead;
+use flamestore_model::labels::names;
+use flamestore_model::{Fault, Labels, Select, StoredSeries, TimeRange};
+use flamestore_pprof::Normalized;
+use parking_lot::RwLock;
+
+use crate::budget::Budget;
+
+/// Gives its bytes back to the budget when the last query has let go of it.
+#[derive(Debug)]
+pub(crate) struct TenantHeads {
+    datasets: RwLock<HashMap<Box<str>, Arc<Dataset>>>,
+    budget: Arc<Budget>,
+    bytes: AtomicUsize,
+}
+
+/// Readers share it; an append waits for them.
+pub(crate) type Dataset = RwLock<DatasetHead>;
+
+impl TenantHeads {
+    pub(crate) fn new(budget: Arc<Budget>) -> Self {
+        TenantHeads { datasets: RwLock::default(), budget, bytes: AtomicUsize::new(0) }
+    }
+
+    /// Stores one profile; says by how many bytes the heads have grown. Blocks while a query reads the same service.
+    pub(crate) fn append(&self, profile: &PushedProfile, normalized: &Normalized) -> (usize, Result<(), Fault>) {
+        let mut grown = 0;
+        let mut append = |service: &str, series: &[StoredSeries]| {
+            let dataset = self.dataset(service);
+            let mut head = dataset.write();
+            let before = head.bytes();
+            let result = head.append(normalized, profile.time_nanos, profile.profile_id, series);
+            // A refused profile, too, can have left symbols behind.
+            grown += head.bytes().saturating_sub(before);
+            result.map(drop)
+        };
+        let first = profile.series.first().map_or("", |s| service_of(&s.labels));
+        let result = if profile.series.iter().all(|s| service_of(&s.labels) == first) {
+            append(first, &profile.series)
+        } else {
+            by_service(&profile.series).into_iter().try_for_each(|(service, series)| append(service, &series))
+        };
+        self.bytes.fetch_add(grown, Ordering::Relaxed);
+        self.budget.grow(grown);
+        (grown, result)
+    }
+
+    fn dataset(&self, service: &str) -> Arc<Dataset> {
+        if let Some(known) = self.datasets.read().get(service) {
+            return known.clone();
+        }
+        self.datasets
+            .write()
+            .entry(service.into())
+            .or_insert_with(|| Arc::new(RwLock::new(DatasetHead::new(service))))
+            .clone()
+    }
+
+    /// The heads of services that could have something, sorted by service.
+    pub(crate) fn matching(&self, select: &Select) -> Vec<Arc<Dataset>> {
+        let datasets = self.datasets.read();
+        let mut found: Vec<_> =
+            datasets.iter().filter(|(service, _)| select.selector.admits(names::SERVICE_NAME, service)).collect();
+        found.sort_unstable_by(|a, b| a.0.cmp(b.0));
+        found.into_iter().map(|(_, dataset)| dataset.clone()).collect()
+    }
+
+    /// All heads, sorted by service.
+    pub(crate) fn all(&self) -> Vec<Arc<Dataset>> {
+        let datasets = self.datasets.read();
+        let mut all: Vec<_> = datasets.iter().collect();
+        all.sort_unstable_by(|a, b| a.0.cmp(b.0));
+        all.into_iter().map(|(_, dataset)| dataset.clone()).collect()
+    }
+
+    pub(crate) fn range(&self) -> Option<TimeRange> {
+        self.all().iter().filter_map(|dataset| dataset.read().range()).reduce(span)
+    }
+}
+
+impl Drop for TenantHeads {
+    fn drop(&mut self) {
+        self.budget.shrink(*self.bytes.get_mut());
+    }
+}
+
+/// The smallest range with both in it.
+pub(crate) fn span(a: TimeRange, b: TimeRange) -> TimeRange {
+    TimeRange { from_nanos: a.from_nanos.min(b.from_nanos), to_nanos: a.to_nanos.max(b.to_nanos) }
+}
+
+fn service_of(labels: &Labels) -> &str {
+    labels.get(names::SERVICE_NAME).unwrap_or("")
+}
+
+/// A sample label may have named another service.
+fn by_service(series: &[StoredSeries]) -> Vec<(&str, Vec<StoredSeries>)> {
+    let mut out: Vec<(&str, Vec<StoredSeries>)> = Vec::new();
+    for s in series {
+        let service = service_of(&s.labels);
+        match out.iter_mut().find(|(name, _)| *name == service) {
+            Some((_, members)) => members.push(s.clone()),
+            None => out.push((service, vec![s.clone()])),
+        }
+    }
+    out
+}

@@ -1,0 +1,289 @@
+//! Answers: a snapshot, then heads and blocks side by side, each profile once.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use flamestore_api::Answer;
+use flamestore_block::Block;
+use flamestore_flamegraph::{ProfileMerge, Tree, TreeMerger};
+use flamestore_head::DatasetHead;
+use flamestore_model::labels::names;
+use flamestore_model::{Fault, Labels, Select, SeriesInfo, SeriesPoints, TenantId, TimeRange, TreeQuery};
+use futures::StreamExt;
+
+use crate::heads::{TenantHeads, span};
+use crate::push::blocking;
+use crate::store::Store;
+
+/// What is gathered from heads and blocks.
+trait Gather: Send + Sized + 'static {
+    type Query: Clone + Send + Sync + 'static;
+
+    fn select(query: &Self::Query) -> &Select;
+    fn empty() -> Self;
+    fn add_head(&mut self, query: &Self::Query, head: &DatasetHead);
+    fn of_block(query: &Self::Query, block: &Block) -> impl Future<Output = Result<Self, Fault>> + Send;
+    fn merge(&mut self, other: Self);
+}
+
+impl Store {
+    pub(crate) async fn series(&self, tenant: &TenantId, select: &Select) -> Result<Answer<Vec<SeriesInfo>>, Fault> {
+        let found: Answer<SeriesTable> = self.gather(tenant, select).await?;
+        Ok(Answer { value: found.value.0.into_values().collect(), partial: found.partial })
+    }
+
+    pub(crate) async fn points(
+        &self,
+        tenant: &TenantId,
+        query: &TreeQuery,
+    ) -> Result<Answer<Vec<SeriesPoints>>, Fault> {
+        let found: Answer<PointTable> = self.gather(tenant, query).await?;
+        let series = found.value.0.into_iter().map(|(labels, points)| SeriesPoints { labels, points });
+        Ok(Answer { value: series.collect(), partial: found.partial })
+    }
+
+    pub(crate) async fn tree(&self, tenant: &TenantId, query: &TreeQuery) -> Result<Answer<Tree>, Fault> {
+        let found: Answer<TreeMerger> = self.gather(tenant, query).await?;
+        Ok(Answer { value: found.value.finish(), partial: found.partial })
+    }
+
+    pub(crate) async fn profile(&self, tenant: &TenantId, query: &TreeQuery) -> Result<Answer<ProfileMerge>, Fault> {
+        self.gather(tenant, query).await
+    }
+
+    pub(crate) async fn bounds(&self, tenant: &TenantId) -> Result<Answer<Option<TimeRange>>, Fault> {
+        let snapshot = self.snapshot(tenant);
+        let of_blocks = snapshot.blocks.blocks.iter().map(|block| block.meta().range()).reduce(span);
+        let of_heads = blocking(move || snapshot.heads.iter().filter_map(|heads| heads.range()).reduce(span)).await?;
+        let value = of_blocks.into_iter().chain(of_heads).reduce(span);
+        Ok(Answer { value, partial: snapshot.blocks.partial })
+    }
+
+    async fn gather<G: Gather>(&self, tenant: &TenantId, query: &G::Query) -> Result<Answer<G>, Fault> {
+        let snapshot = self.snapshot(tenant);
+        let select = G::select(query);
+        let profile_type = select.profile_type.as_ref().map(ToString::to_string);
+        let may_match = |block: &&Arc<Block>| may_match(block, select, profile_type.as_ref());
+        let blocks: Vec<Arc<Block>> = snapshot.blocks.blocks.iter().filter(may_match).cloned().collect();
+        let heads = gather_heads::<G>(snapshot.heads, query.clone());
+        let blocks = async {
+            // A task each, so that they use more than one core; dropping the query ends them.
+            let mut parts = futures::stream::iter(blocks)
+                .map(|block| {
+                    let query = query.clone();
+                    OwnTask(tokio::spawn(async move { G::of_block(&query, &block).await }))
+                })
+                .map(OwnTask::finished)
+                .buffer_unordered(self.config.max_parallel_blocks.max(1));
+            let mut sum: Option<G> = None;
+            while let Some(part) = parts.next().await {
+                let part = part?;
+                sum = Some(match sum {
+                    None => part,
+                    Some(sum) => blocking(move || merged(sum, part)).await?,
+                });
+            }
+            Ok::<_, Fault>(sum)
+        };
+        let (mut value, of_blocks) = futures::try_join!(heads, blocks)?;
+        if let Some(of_blocks) = of_blocks {
+            value = blocking(move || merged(value, of_blocks)).await?;
+        }
+        Ok(Answer { value, partial: snapshot.blocks.partial })
+    }
+}
+
+fn merged<G: Gather>(mut a: G, b: G) -> G {
+    a.merge(b);
+    a
+}
+
+/// Whether a block has the time, a service and the profile type that are asked for.
+fn may_match(block: &Block, select: &Select, profile_type: Option<&String>) -> bool {
+    let meta = block.meta();
+    meta.range().overlaps(select.range)
+        && meta.datasets.iter().any(|dataset| {
+            dataset.range().overlaps(select.range)
+                && select.selector.admits(names::SERVICE_NAME, &dataset.service_name)
+                && profile_type.is_none_or(|wanted| dataset.profile_types.contains(wanted))
+        })
+}
+
+async fn gather_heads<G: Gather>(heads: Vec<Arc<TenantHeads>>, query: G::Query) -> Result<G, Fault> {
+    let cancelled = CancelOnDrop::default();
+    let flag = cancelled.0.clone();
+    let gathered = blocking(move || {
+        let mut sum = G::empty();
+        for dataset in heads.iter().flat_map(|heads| heads.matching(G::select(&query))) {
+            if flag.load(Ordering::Relaxed) {
+                break;
+            }
+            sum.add_head(&query, &dataset.read());
+        }
+        sum
+    });
+    gathered.await
+}
+
+/// Tells work that cannot be aborted that nobody waits any more.
+#[derive(Default)]
+struct CancelOnDrop(Arc<AtomicBool>);
+
+impl Drop for CancelOnDrop {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+/// A task that ends with whoever waits for it.
+struct OwnTask<T>(tokio::task::JoinHandle<Result<T, Fault>>);
+
+impl<T> OwnTask<T> {
+    async fn finished(mut self) -> Result<T, Fault> {
+        match (&mut self.0).await {
+            Ok(result) => result,
+            Err(e) => Err(Fault::internal("reading a block broke off: this is a bug, see the log").caused_by(e)),
+        }
+    }
+}
+
+impl<T> Drop for OwnTask<T> {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+struct SeriesTable(HashMap<Labels, SeriesInfo>);
+
+impl SeriesTable {
+    fn add(&mut self, found: Vec<SeriesInfo>) {
+        for info in found {
+            match self.0.entry(info.labels.clone()) {
+                Entry::Vacant(free) => drop(free.insert(info)),
+                Entry::Occupied(mut known) => {
+                    let known = known.get_mut();
+                    known.range = span(known.range, info.range);
+                    known.profiles += info.profiles;
+                }
+            }
+        }
+    }
+}
+
+impl Gather for SeriesTable {
+    type Query = Select;
+
+    fn select(query: &Select) -> &Select {
+        query
+    }
+
+    fn empty() -> Self {
+        SeriesTable(HashMap::new())
+    }
+
+    fn add_head(&mut self, query: &Select, head: &DatasetHead) {
+        self.add(head.series(query));
+    }
+
+    async fn of_block(query: &Select, block: &Block) -> Result<Self, Fault> {
+        let mut table = Self::empty();
+        table.add(block.series(query).await?);
+        Ok(table)
+    }
+
+    fn merge(&mut self, other: Self) {
+        self.add(other.0.into_values().collect());
+    }
+}
+
+struct PointTable(HashMap<Labels, Vec<flamestore_model::Point>>);
+
+impl PointTable {
+    fn add(&mut self, found: Vec<SeriesPoints>) {
+        for SeriesPoints { labels, mut points } in found {
+            self.0.entry(labels).or_default().append(&mut points);
+        }
+    }
+}
+
+impl Gather for PointTable {
+    type Query = TreeQuery;
+
+    fn select(query: &TreeQuery) -> &Select {
+        &query.select
+    }
+
+    fn empty() -> Self {
+        PointTable(HashMap::new())
+    }
+
+    fn add_head(&mut self, query: &TreeQuery, head: &DatasetHead) {
+        self.add(head.points(query));
+    }
+
+    async fn of_block(query: &TreeQuery, block: &Block) -> Result<Self, Fault> {
+        let mut table = Self::empty();
+        table.add(block.points(query).await?);
+        Ok(table)
+    }
+
+    fn merge(&mut self, other: Self) {
+        for (labels, mut points) in other.0 {
+            self.0.entry(labels).or_default().append(&mut points);
+        }
+    }
+}
+
+impl Gather for TreeMerger {
+    type Query = TreeQuery;
+
+    fn select(query: &TreeQuery) -> &Select {
+        &query.select
+    }
+
+    fn empty() -> Self {
+        TreeMerger::default()
+    }
+
+    fn add_head(&mut self, query: &TreeQuery, head: &DatasetHead) {
+        head.add_tree(query, self);
+    }
+
+    async fn of_block(query: &TreeQuery, block: &Block) -> Result<Self, Fault> {
+        let mut merger = Self::empty();
+        block.add_tree(query, &mut merger).await?;
+        Ok(merger)
+    }
+
+    fn merge(&mut self, other: Self) {
+        self.add_tree(&other.finish());
+    }
+}
+
+impl Gather for ProfileMerge {
+    type Query = TreeQuery;
+
+    fn select(query: &TreeQuery) -> &Select {
+        &query.select
+    }
+
+    fn empty() -> Self {
+        ProfileMerge::default()
+    }
+
+    fn add_head(&mut self, query: &TreeQuery, head: &DatasetHead) {
+        head.add_profile(query, self);
+    }
+
+    async fn of_block(query: &TreeQuery, block: &Block) -> Result<Self, Fault> {
+        let mut merge = Self::empty();
+        block.add_profile(query, &mut merge).await?;
+        Ok(merge)
+    }
+
+    fn merge(&mut self, other: Self) {
+        ProfileMerge::merge(self, other);
+    }
+}

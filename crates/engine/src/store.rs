@@ -1,0 +1,155 @@
+//! What a running store is made of, and its one lock: which epochs are in memory and which blocks are committed.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use flamestore_block::{Block, BlockCache};
+use flamestore_clock::Clock;
+use flamestore_model::{Fault, TenantId};
+use flamestore_objstore::Bucket;
+use flamestore_wal::Wal;
+use parking_lot::RwLock;
+use tokio::sync::Notify;
+
+use crate::budget::Budget;
+use crate::config::EngineConfig;
+use crate::epoch::{Epoch, Guard};
+use crate::heads::TenantHeads;
+use crate::observe::{CutReason, Observe, Stats};
+
+pub(crate) struct Store {
+    pub(crate) config: EngineConfig,
+    pub(crate) bucket: Bucket,
+    pub(crate) cache: Arc<BlockCache>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) observer: Arc<dyn Observe>,
+    /// This store's name.
+    pub(crate) ingester: String,
+    pub(crate) wal: Wal,
+    pub(crate) budget: Arc<Budget>,
+    pub(crate) state: RwLock<State>,
+    /// Something was cut.
+    pub(crate) wake_flusher: Notify,
+    /// One flush at a time.
+    pub(crate) flush_lock: tokio::sync::Mutex<()>,
+    pub(crate) closing: AtomicBool,
+}
+
+/// Changed only under the lock, so that whoever takes a snapshot finds every profile on exactly one side.
+pub(crate) struct State {
+    pub(crate) current: Arc<Epoch>,
+    /// Cut; what is still in their heads is not in a block. Oldest first.
+    pub(crate) flushing: Vec<Arc<Epoch>>,
+    pub(crate) blocks: HashMap<TenantId, TenantBlocks>,
+}
+
+#[derive(Clone, Default)]
+pub(crate) struct TenantBlocks {
+    pub(crate) blocks: Arc<Vec<Arc<Block>>>,
+    /// There are blocks that cannot be read.
+    pub(crate) partial: bool,
+}
+
+/// Everything of a tenant, each profile once.
+pub(crate) struct Snapshot {
+    pub(crate) heads: Vec<Arc<TenantHeads>>,
+    pub(crate) blocks: TenantBlocks,
+}
+
+impl Store {
+    pub(crate) fn snapshot(&self, tenant: &TenantId) -> Snapshot {
+        let state = self.state.read();
+        let epochs = state.flushing.iter().chain([&state.current]);
+        Snapshot {
+            heads: epochs.filter_map(|epoch| epoch.get(tenant)).collect(),
+            blocks: state.blocks.get(tenant).cloned().unwrap_or_default(),
+        }
+    }
+
+    /// Keeps the current epoch open for a push.
+    pub(crate) fn enter(&self) -> Guard {
+        // Under the lock that a cut takes: afterwards nobody can enter an epoch that has been cut.
+        self.state.read().current.enter(self.clock.monotonic_nanos())
+    }
+
+    /// Ends an epoch if it is the current one, and opens the next. An epoch in which nothing was pushed goes on.
+    pub(crate) fn cut(&self, epoch: &Epoch, reason: CutReason) {
+        {
+            let mut state = self.state.write();
+            if state.current.number != epoch.number || state.current.is_empty() {
+                return;
+            }
+            let next = self.next_epoch(state.current.number);
+            let old = std::mem::replace(&mut state.current, next);
+            state.flushing.push(old);
+        }
+        self.observer.cut(reason);
+        self.wake_flusher.notify_one();
+    }
+
+    pub(crate) fn cut_current(&self, reason: CutReason) {
+        let current = self.state.read().current.clone();
+        self.cut(&current, reason);
+    }
+
+    pub(crate) fn next_epoch(&self, last: u64) -> Arc<Epoch> {
+        let number = next_number(last, self.clock.now_millis());
+        Epoch::new(number, self.wal.next_lsn(), self.budget.clone())
+    }
+
+    /// From the heads of an epoch to a block: one step for whoever takes a snapshot. Without a block, nothing was in them.
+    pub(crate) fn swap(&self, epoch: &Epoch, tenant: &TenantId, block: Option<Arc<Block>>) {
+        let heads = {
+            let mut state = self.state.write();
+            if let Some(block) = block {
+                let of_tenant = state.blocks.entry(tenant.clone()).or_default();
+                Arc::make_mut(&mut of_tenant.blocks).push(block);
+            }
+            epoch.remove(tenant)
+        };
+        // Freeing a head takes time: not under the lock.
+        drop(heads);
+    }
+
+    /// Forgets an epoch that is in blocks altogether.
+    pub(crate) fn forget(&self, epoch: &Epoch) {
+        self.state.write().flushing.retain(|e| e.number != epoch.number);
+    }
+
+    /// Gives the log back as far as no epoch in memory needs it.
+    pub(crate) fn trim(&self) -> Result<(), Fault> {
+        let needed = {
+            let state = self.state.read();
+            let epochs = state.flushing.iter().chain([&state.current]);
+            epochs.map(|e| e.first_lsn).min().unwrap_or(0)
+        };
+        fail::fail_point!("engine-before-trim", |_| Err(Fault::unavailable("injected")));
+        self.wal.trim(needed)?;
+        fail::fail_point!("engine-after-trim", |_| Err(Fault::unavailable("injected")));
+        Ok(())
+    }
+
+    pub(crate) fn is_closing(&self) -> bool {
+        self.closing.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn stats(&self) -> Stats {
+        let state = self.state.read();
+        Stats {
+            memory_bytes: self.budget.used(),
+            head_bytes: state.current.head_bytes(),
+            epochs_flushing: state.flushing.len(),
+            log_bytes: self.wal.bytes(),
+            log_segments: self.wal.segments(),
+            blocks: state.blocks.values().map(|b| b.blocks.len()).sum(),
+            tenants: state.blocks.len(),
+        }
+    }
+}
+
+/// Epochs are numbered by the time they open at, and never twice alike: not when two open in one millisecond, not when
+/// the clock goes back.
+pub(crate) fn next_number(last: u64, now_ms: i64) -> u64 {
+    u64::try_from(now_ms).unwrap_or(0).max(last.saturating_add(1))
+}

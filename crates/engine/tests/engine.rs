@@ -1,0 +1,10 @@
+//! A store as a whole, against a naive model and against crashes at every step.
+
+#[path = "engine/concurrent.rs"]
+mod concurrent;
+#[path = "engine/crash.rs"]
+mod crash;
+#[path = "engine/model.rs"]
+mod model;
+#[path = "engine/support.rs"]
+mod support;
