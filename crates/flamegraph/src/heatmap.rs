@@ -1,5 +1,6 @@
 //! Heatmaps: how many profiles, or spans, have a value of which size, and when.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 use flamestore_model::{Labels, ProfileId, SeriesPoints};
@@ -119,7 +120,7 @@ pub fn heatmap(series: &[ObservedSeries], grid: Grid, options: &HeatmapOptions) 
         .map(|(labels, group)| (group.0.len(), HeatmapSeries { labels, slots: slots(group, &y_min, options) }))
         .collect();
     // Groups come in the order of their labels, and the sort is stable.
-    answer.sort_by(|a, b| b.0.cmp(&a.0));
+    answer.sort_by_key(|(size, _)| Reverse(*size));
     if options.limit > 0 {
         answer.truncate(options.limit);
     }

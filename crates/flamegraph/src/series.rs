@@ -1,5 +1,6 @@
 //! Time series of profile totals on a grid.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 use flamestore_model::{ProfileId, SeriesPoints, TimeRange};
@@ -108,7 +109,7 @@ pub fn select_series(series: &[SeriesPoints], grid: Grid, options: &SeriesOption
         })
         .collect();
     // Groups come in the order of their labels, and the sort is stable.
-    answer.sort_by(|a, b| b.0.cmp(&a.0));
+    answer.sort_by_key(|(total, _)| Reverse(*total));
     if options.limit > 0 {
         answer.truncate(options.limit);
     }

@@ -8,13 +8,24 @@ use crate::tree::{OTHER, Tree};
 /// A node that was cut.
 const CUT: u32 = u32::MAX;
 
+/// How often a tree is cut. The first cut leaves an `other` with every parent that lost children, so there may be twice
+/// as many nodes as asked for; the second counts these, too. The server that clients know cuts at least in the block
+/// and in the answer, and its recorded answers need exactly two.
+const CUTS: usize = 2;
+
 impl Tree {
     /// Keeps about `max_nodes` nodes, the root not counted; 0 keeps all.
     ///
-    /// The threshold is the total of the heaviest node number `max_nodes`. Ties stay, so more nodes may be left, and
-    /// every parent that lost children gets an `other` on top. A node that is called `other` already is merged into
-    /// it. Sums are the same before and after.
+    /// The threshold is the total of the heaviest node number `max_nodes`. Ties stay, so more nodes may be left. What
+    /// a parent loses becomes one child `other`; a child that is called `other` already is merged into it. Then the
+    /// result is cut once more in the same way. Sums are the same before and after.
     pub fn truncate(&mut self, max_nodes: usize) {
+        for _ in 0..CUTS {
+            self.cut(max_nodes);
+        }
+    }
+
+    fn cut(&mut self, max_nodes: usize) {
         if max_nodes == 0 || self.len() <= max_nodes {
             return;
         }

@@ -14,8 +14,9 @@ use crate::truncate::smallest_kept;
 const UNSYMBOLIZED: u32 = 1 << 31;
 
 impl ProfileMerge {
-    /// Keeps the frames that [`crate::Tree::truncate`] would keep with the same `max_nodes`; 0 keeps all. The rest of
-    /// every stack is replaced by one location with the function `other`. Sums are the same before and after.
+    /// Keeps the frames of about `max_nodes` function nodes, found like the first cut of [`crate::Tree::truncate`]; 0
+    /// keeps all. The rest of every stack is replaced by one location with the function `other`. Sums are the same
+    /// before and after.
     pub fn truncate(&mut self, max_nodes: usize) {
         if max_nodes == 0 || self.tables.parent.len() <= 1 {
             return;
