@@ -26,7 +26,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("proto", &[]),
     ("limits", &["clock", "model"]),
     ("config", &["limits", "model"]),
-    ("telemetry", &["limits", "model", "pprof"]),
+    ("telemetry", &["clock", "model"]),
     ("rpc", &["model", "proto"]),
     ("service", &["clock", "config", "limits", "model", "rpc", "telemetry"]),
     // The services. They never use each other, but for the one that links them all and the frontend's querier.

@@ -1,0 +1,68 @@
+//! The texts of `-help` and `-help-all`.
+
+use std::fmt::Write;
+
+use crate::key::{Key, Status};
+use crate::keys::registry;
+use crate::reference::default_text;
+
+/// Flags most deployments set.
+const COMMON: [&str; 18] = [
+    "target",
+    "auth.multitenancy-enabled",
+    "server.http-listen-address",
+    "server.http-listen-port",
+    "server.grpc-listen-port",
+    "log.level",
+    "log.format",
+    "storage.backend",
+    "storage.filesystem.dir",
+    "storage.s3.bucket-name",
+    "storage.s3.endpoint",
+    "pyroscopedb.data-path",
+    "memberlist.bind-port",
+    "memberlist.join",
+    "runtime-config.file",
+    "compactor.blocks-retention-period",
+    "distributor.ingestion-rate-limit-mb",
+    "ingester.max-head-bytes",
+];
+
+const HEAD: &str = "\
+Usage: flamestore [flags]
+
+A database for continuous profiles. Values come from the defaults, then from the file, then from flags.
+
+  -config.file path
+        YAML file to read.
+  -config.expand-env
+        Puts ${VAR} and ${VAR:-default} of the environment into that file before it is read.
+  -version, -modules, -help, -help-all
+        Prints and ends.
+";
+
+/// The flags most deployments set.
+pub fn help() -> String {
+    let mut out = String::from(HEAD);
+    COMMON.iter().filter_map(|flag| registry().by_flag(flag)).for_each(|key| line(&mut out, key));
+    out.push_str("\n-help-all lists every flag.\n");
+    out
+}
+
+/// Every flag with an effect, by name.
+pub fn help_all() -> String {
+    let mut out = String::from(HEAD);
+    let has_effect = |k: &&Key| !k.flag.is_empty() && matches!(k.status, Status::Active | Status::Ours);
+    let mut keys: Vec<_> = registry().keys.iter().filter(has_effect).collect();
+    keys.sort_by_key(|k| k.flag);
+    keys.into_iter().for_each(|key| line(&mut out, key));
+    out.push_str("\nFlags of the peer that have no effect here are accepted too; the log names them.\n");
+    out
+}
+
+fn line(out: &mut String, key: &Key) {
+    let default = default_text(key);
+    let default = if default.is_empty() { String::new() } else { format!(" (default {default})") };
+    // Writing to a string cannot fail.
+    let _ = writeln!(out, "  -{} {}\n        {}{default}", key.flag, key.kind.word().replace("\\|", "|"), key.doc);
+}

@@ -1,0 +1,30 @@
+//! Keys of the way out.
+
+use crate::key::{Key, Kind::*};
+
+pub(super) const KEYS: &[Key] = &[
+    Key::active(
+        "frontend_worker.max_concurrent",
+        "querier.max-concurrent",
+        Int,
+        "4",
+        "Queries worked on at a time; further ones wait.",
+    )
+    .also(&["querier.max_concurrent"]),
+    Key::ours("querier.max_queued", "querier.max-queued", Int, "128", "Queries that may wait; further ones get 503."),
+    Key::ours("querier.timeout", "querier.timeout", Duration, "1m", "Longest time a query may take."),
+    Key::ours(
+        "querier.block_cache_bytes",
+        "querier.block-cache-bytes",
+        Int,
+        "33554432",
+        "Bytes of block footers and indexes kept in memory.",
+    ),
+    Key::ours(
+        "querier.max_query_bytes",
+        "querier.max-query-bytes",
+        Int,
+        "268435456",
+        "Most memory one query may use for what it merges, in bytes.",
+    ),
+];

@@ -1,0 +1,56 @@
+//! Queries, and the blocks they read.
+
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+
+use super::family::HistogramBy;
+use super::registrar::{Registrar, quick_seconds, request_seconds};
+
+/// Queries and open blocks.
+#[derive(Debug)]
+pub struct QueryMetrics {
+    /// By the method of the query, such as `SelectMergeStacktraces`.
+    pub duration_seconds: HistogramBy<1>,
+    pub in_progress: Gauge,
+    pub queue_length: Gauge,
+    pub queue_duration_seconds: Histogram,
+    pub blocks_open: Gauge,
+    pub block_opening_duration: Histogram,
+    pub blocks_loaded: Gauge,
+    pub block_loads_total: Counter,
+    pub block_load_failures_total: Counter,
+    pub block_drops_total: Counter,
+}
+
+impl QueryMetrics {
+    pub(super) fn register(r: &mut Registrar) -> Self {
+        r.component("querier");
+        QueryMetrics {
+            duration_seconds: r.histogram_by(
+                "pyroscope_query_frontend_duration_seconds",
+                "Time to answer a query",
+                ["method"],
+                request_seconds,
+            ),
+            in_progress: r.gauge("pyroscope_query_frontend_queries_in_progress", "Queries being answered now"),
+            queue_length: r.gauge("pyroscope_query_scheduler_queue_length", "Queries that wait for their turn"),
+            queue_duration_seconds: r.histogram(
+                "pyroscope_query_scheduler_queue_duration_seconds",
+                "Time a query waited for its turn",
+                quick_seconds,
+            ),
+            blocks_open: r.gauge("pyroscopedb_blocks_currently_open", "Blocks whose footers are in memory"),
+            block_opening_duration: r.histogram(
+                "pyroscopedb_block_opening_duration",
+                "Seconds to open a block",
+                quick_seconds,
+            ),
+            blocks_loaded: r.gauge("pyroscope_bucket_store_blocks_loaded", "Blocks known from the bucket"),
+            block_loads_total: r.counter("pyroscope_bucket_store_block_loads_total", "Blocks that became known"),
+            block_load_failures_total: r
+                .counter("pyroscope_bucket_store_block_load_failures_total", "Blocks that could not be read"),
+            block_drops_total: r.counter("pyroscope_bucket_store_block_drops_total", "Blocks that were forgotten"),
+        }
+    }
+}
