@@ -57,15 +57,12 @@ fn plain(shape: &Shape) -> Vec<u8> {
     for row in 0..shape.samples {
         let mut stack = Vec::new();
         for depth in 0..shape.depth {
-            let variant = chance(1 + depth * depth / 2);
+            let variant = chance(1 + depth * depth / 4);
             let id = depth * 1000 + variant;
             let generic = if shape.generics && id % 9 == 0 { "[go.shape.int]" } else { "" };
-            let name = w.string(&format!(
-                "example.com/team/service/internal/pkg{}.(*Type{}){generic}.method{id}",
-                id % 40,
-                id % 100
-            ));
-            let file = w.string(&format!("/src/internal/pkg{}/file{}.go", id % 40, id % 100));
+            let name =
+                w.string(&format!("example.com/team/service/pkg{}.(*Type{}){generic}.method{id}", id % 40, id % 100));
+            let file = w.string(&format!("/src/pkg{}/file{}.go", id % 40, id % 100));
             let function = w.function(name, name, file, (id % 500) as i64);
             let address = 0x40_1000 + id * 512 + chance(2) * 64;
             stack.push(w.location(mapping, address, &[(function, (address % 900) as i64)], false));

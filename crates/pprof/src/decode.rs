@@ -14,7 +14,7 @@ use crate::inflate::inflate;
 use crate::profile::{
     Function, Line, Location, MISSING, Mapping, NO_MAPPING, Profile, Sample, SampleLabel, StrRef, ValueType,
 };
-use crate::wire::{Broken, Reader, Value};
+use crate::wire::{BYTES, Broken, Reader, VARINT};
 use ids::Ids;
 
 /// Sample types of one profile; each makes a series of its own. Known clients send at most a dozen.
@@ -36,8 +36,6 @@ pub fn decode(raw: &[u8], max_inflated: usize) -> Result<Profile, Fault> {
 fn malformed(message: String) -> Fault {
     Fault::invalid(message).discarding(Discard::MalformedProfile)
 }
-
-const WRONG_TYPE: Broken = Broken("a field has the wrong wire type");
 
 /// What one pass over the bytes finds.
 #[derive(Default)]
@@ -62,98 +60,78 @@ struct Uneven {
 }
 
 /// A reference to a string, until the string table is known.
-fn unresolved(string: u64) -> StrRef {
+#[inline]
+fn string(fields: &mut Reader<'_>) -> Result<StrRef, Broken> {
     // A number that does not fit is out of range for any table of less than 4 GiB, and so is this one.
-    StrRef { offset: u32::try_from(string).unwrap_or(u32::MAX), len: 0 }
+    fields.varint().map(|number| StrRef { offset: u32::try_from(number).unwrap_or(u32::MAX), len: 0 })
 }
 
-impl Value<'_> {
-    #[inline]
-    fn number(self) -> Result<u64, Broken> {
-        match self {
-            Value::Varint(v) => Ok(v),
-            _ => Err(WRONG_TYPE),
-        }
+/// The field numbers that a message knows, as a set of bits.
+const fn known(numbers: &[u32]) -> u32 {
+    let mut set = 0;
+    let mut at = 0;
+    while at < numbers.len() {
+        set |= 1 << numbers[at];
+        at += 1;
     }
-
-    #[inline]
-    fn string(self) -> Result<StrRef, Broken> {
-        self.number().map(unresolved)
-    }
-}
-
-impl<'a> Value<'a> {
-    #[inline]
-    fn message(self) -> Result<Reader<'a>, Broken> {
-        match self {
-            Value::Bytes { offset, bytes } => Ok(Reader::new(bytes, offset)),
-            _ => Err(WRONG_TYPE),
-        }
-    }
-
-    /// Numbers of a repeated field, packed or one at a time.
-    #[inline]
-    fn numbers(self, mut each: impl FnMut(u64)) -> Result<(), Broken> {
-        match self {
-            Value::Varint(v) => each(v),
-            Value::Bytes { offset, bytes } => {
-                let mut packed = Reader::new(bytes, offset);
-                while !packed.is_done() {
-                    each(packed.varint()?);
-                }
-            }
-            _ => return Err(WRONG_TYPE),
-        }
-        Ok(())
-    }
+    set
 }
 
 /// Scanning. Field numbers are those of `profile.proto`.
 impl Scan {
     fn profile(&mut self, text: &[u8]) -> Result<(), Broken> {
-        let mut fields = Reader::new(text, 0);
-        while let Some((number, value)) = fields.next()? {
-            match number {
-                1 => {
+        const KNOWN: u32 = known(&[1, 2, 3, 4, 5, 6, 9, 10, 11, 12, 14]);
+        let mut fields = Reader::new(text);
+        while !fields.is_done() {
+            match fields.key()? {
+                (2, BYTES) => self.sample(fields.message()?)?,
+                (4, BYTES) => self.location(fields.message()?)?,
+                (5, BYTES) => self.function(fields.message()?)?,
+                (6, BYTES) => {
+                    let (offset, len) = fields.message()?.range();
+                    self.strings.push(StrRef { offset: offset as u32, len: len as u32 });
+                }
+                (3, BYTES) => self.mapping(fields.message()?)?,
+                (1, BYTES) => {
                     let mut found = ValueType::default();
-                    value_type(value.message()?, &mut found)?;
+                    value_type(fields.message()?, &mut found)?;
                     self.profile.sample_types.push(found);
                 }
-                2 => self.sample(value.message()?)?,
-                3 => self.mapping(value.message()?)?,
-                4 => self.location(value.message()?)?,
-                5 => self.function(value.message()?)?,
-                6 => match value {
-                    Value::Bytes { offset, bytes } => {
-                        self.strings.push(StrRef { offset: offset as u32, len: bytes.len() as u32 });
-                    }
-                    _ => return Err(WRONG_TYPE),
-                },
-                9 => self.profile.time_nanos = value.number()? as i64,
-                10 => self.profile.duration_nanos = value.number()? as i64,
-                11 => value_type(value.message()?, &mut self.profile.period_type)?,
-                12 => self.profile.period = value.number()? as i64,
-                14 => self.profile.default_sample_type = value.string()?,
-                _ => {}
+                (9, VARINT) => self.profile.time_nanos = fields.varint()? as i64,
+                (10, VARINT) => self.profile.duration_nanos = fields.varint()? as i64,
+                (11, BYTES) => value_type(fields.message()?, &mut self.profile.period_type)?,
+                (12, VARINT) => self.profile.period = fields.varint()? as i64,
+                (14, VARINT) => self.profile.default_sample_type = string(&mut fields)?,
+                other => fields.skip(other, KNOWN)?,
             }
         }
         Ok(())
     }
 
     fn sample(&mut self, mut fields: Reader<'_>) -> Result<(), Broken> {
+        const KNOWN: u32 = known(&[1, 2, 3]);
         let profile = &mut self.profile;
         let first_location = profile.sample_locations.len() as u32;
         let first_label = profile.labels.len() as u32;
         let first_value = profile.values.len();
-        while let Some((number, value)) = fields.next()? {
-            match number {
-                1 => {
-                    let (out, ids) = (&mut profile.sample_locations, &mut self.locations);
-                    value.numbers(|id| out.push(ids.slot(id)))?;
+        while !fields.is_done() {
+            match fields.key()? {
+                (1, BYTES) => {
+                    let mut packed = fields.message()?;
+                    while !packed.is_done() {
+                        profile.sample_locations.push(self.locations.slot(packed.varint()?));
+                    }
                 }
-                2 => value.numbers(|v| profile.values.push(v as i64))?,
-                3 => profile.labels.push(sample_label(value.message()?)?),
-                _ => {}
+                (2, BYTES) => {
+                    let mut packed = fields.message()?;
+                    while !packed.is_done() {
+                        profile.values.push(packed.varint()? as i64);
+                    }
+                }
+                (1, VARINT) => profile.sample_locations.push(self.locations.slot(fields.varint()?)),
+                (2, VARINT) => profile.values.push(fields.varint()? as i64),
+                (3, BYTES) => profile.labels.push(sample_label(fields.message()?)?),
+                other => fields.skip(other, KNOWN)?,
             }
         }
         let values = profile.values.len() - first_value;
@@ -170,6 +148,7 @@ impl Scan {
     }
 
     fn mapping(&mut self, mut fields: Reader<'_>) -> Result<(), Broken> {
+        const KNOWN: u32 = known(&[1, 2, 3, 4, 5, 6, 7, 8, 9, 10]);
         let mut id = 0;
         let mut found = Mapping {
             memory_start: 0,
@@ -179,19 +158,19 @@ impl Scan {
             build_id: StrRef::default(),
             flags: 0,
         };
-        while let Some((number, value)) = fields.next()? {
-            match number {
-                1 => id = value.number()?,
-                2 => found.memory_start = value.number()?,
-                3 => found.memory_limit = value.number()?,
-                4 => found.file_offset = value.number()?,
-                5 => found.filename = value.string()?,
-                6 => found.build_id = value.string()?,
-                7..=10 => {
+        while !fields.is_done() {
+            match fields.key()? {
+                (1, VARINT) => id = fields.varint()?,
+                (2, VARINT) => found.memory_start = fields.varint()?,
+                (3, VARINT) => found.memory_limit = fields.varint()?,
+                (4, VARINT) => found.file_offset = fields.varint()?,
+                (5, VARINT) => found.filename = string(&mut fields)?,
+                (6, VARINT) => found.build_id = string(&mut fields)?,
+                (number @ 7..=10, VARINT) => {
                     let bit = 1u8 << (number - 7);
-                    found.flags = if value.number()? == 0 { found.flags & !bit } else { found.flags | bit };
+                    found.flags = if fields.varint()? == 0 { found.flags & !bit } else { found.flags | bit };
                 }
-                _ => {}
+                other => fields.skip(other, KNOWN)?,
             }
         }
         self.mappings.define(id);
@@ -200,21 +179,24 @@ impl Scan {
     }
 
     fn location(&mut self, mut fields: Reader<'_>) -> Result<(), Broken> {
-        let mut id = 0;
+        const KNOWN: u32 = known(&[1, 2, 3, 4, 5]);
+        let (mut id, mut mapping) = (0, 0);
         let first_line = self.profile.lines.len() as u32;
-        let mut found = Location { mapping: 0, address: 0, is_folded: false, first_line, end_line: first_line };
-        let mut mapping = 0;
-        while let Some((number, value)) = fields.next()? {
-            match number {
-                1 => id = value.number()?,
-                2 => mapping = value.number()?,
-                3 => found.address = value.number()?,
-                4 => self.line(value.message()?)?,
-                5 => found.is_folded = value.number()? != 0,
-                _ => {}
+        let mut found =
+            Location { mapping: NO_MAPPING, address: 0, is_folded: false, first_line, end_line: first_line };
+        while !fields.is_done() {
+            match fields.key()? {
+                (1, VARINT) => id = fields.varint()?,
+                (2, VARINT) => mapping = fields.varint()?,
+                (3, VARINT) => found.address = fields.varint()?,
+                (4, BYTES) => self.line(fields.message()?)?,
+                (5, VARINT) => found.is_folded = fields.varint()? != 0,
+                other => fields.skip(other, KNOWN)?,
             }
         }
-        found.mapping = if mapping == 0 { NO_MAPPING } else { self.mappings.slot(mapping) };
+        if mapping != 0 {
+            found.mapping = self.mappings.slot(mapping);
+        }
         found.end_line = self.profile.lines.len() as u32;
         self.location_without_id |= id == 0;
         self.locations.define(id);
@@ -223,12 +205,13 @@ impl Scan {
     }
 
     fn line(&mut self, mut fields: Reader<'_>) -> Result<(), Broken> {
+        const KNOWN: u32 = known(&[1, 2]);
         let (mut function, mut line) = (0, 0);
-        while let Some((number, value)) = fields.next()? {
-            match number {
-                1 => function = value.number()?,
-                2 => line = value.number()? as i64,
-                _ => {}
+        while !fields.is_done() {
+            match fields.key()? {
+                (1, VARINT) => function = fields.varint()?,
+                (2, VARINT) => line = fields.varint()? as i64,
+                other => fields.skip(other, KNOWN)?,
             }
         }
         self.profile.lines.push(Line { function: self.functions.slot(function), line });
@@ -236,6 +219,7 @@ impl Scan {
     }
 
     fn function(&mut self, mut fields: Reader<'_>) -> Result<(), Broken> {
+        const KNOWN: u32 = known(&[1, 2, 3, 4, 5]);
         let mut id = 0;
         let mut found = Function {
             name: StrRef::default(),
@@ -243,14 +227,14 @@ impl Scan {
             filename: StrRef::default(),
             start_line: 0,
         };
-        while let Some((number, value)) = fields.next()? {
-            match number {
-                1 => id = value.number()?,
-                2 => found.name = value.string()?,
-                3 => found.system_name = value.string()?,
-                4 => found.filename = value.string()?,
-                5 => found.start_line = value.number()? as i64,
-                _ => {}
+        while !fields.is_done() {
+            match fields.key()? {
+                (1, VARINT) => id = fields.varint()?,
+                (2, VARINT) => found.name = string(&mut fields)?,
+                (3, VARINT) => found.system_name = string(&mut fields)?,
+                (4, VARINT) => found.filename = string(&mut fields)?,
+                (5, VARINT) => found.start_line = fields.varint()? as i64,
+                other => fields.skip(other, KNOWN)?,
             }
         }
         self.functions_without_id += usize::from(id == 0);
@@ -262,26 +246,28 @@ impl Scan {
 
 /// Reads into `found`, since a message field that comes twice is merged.
 fn value_type(mut fields: Reader<'_>, found: &mut ValueType) -> Result<(), Broken> {
-    while let Some((number, value)) = fields.next()? {
-        match number {
-            1 => found.kind = value.string()?,
-            2 => found.unit = value.string()?,
-            _ => {}
+    const KNOWN: u32 = known(&[1, 2]);
+    while !fields.is_done() {
+        match fields.key()? {
+            (1, VARINT) => found.kind = string(&mut fields)?,
+            (2, VARINT) => found.unit = string(&mut fields)?,
+            other => fields.skip(other, KNOWN)?,
         }
     }
     Ok(())
 }
 
 fn sample_label(mut fields: Reader<'_>) -> Result<SampleLabel, Broken> {
+    const KNOWN: u32 = known(&[1, 2, 3, 4]);
     let mut found =
         SampleLabel { key: StrRef::default(), text: StrRef::default(), num: 0, num_unit: StrRef::default() };
-    while let Some((number, value)) = fields.next()? {
-        match number {
-            1 => found.key = value.string()?,
-            2 => found.text = value.string()?,
-            3 => found.num = value.number()? as i64,
-            4 => found.num_unit = value.string()?,
-            _ => {}
+    while !fields.is_done() {
+        match fields.key()? {
+            (1, VARINT) => found.key = string(&mut fields)?,
+            (2, VARINT) => found.text = string(&mut fields)?,
+            (3, VARINT) => found.num = fields.varint()? as i64,
+            (4, VARINT) => found.num_unit = string(&mut fields)?,
+            other => fields.skip(other, KNOWN)?,
         }
     }
     Ok(found)

@@ -95,6 +95,9 @@ impl Names {
 /// The name without its shape arguments, brackets inside them counted; `None` when it has none. An argument that does
 /// not end (in a name cut to size) is kept.
 fn without_shapes(name: &[u8]) -> Option<Vec<u8>> {
+    if !name.contains(&SHAPE[0]) {
+        return None;
+    }
     let mut kept = Vec::new();
     let mut rest = name;
     while let Some(start) = rest.windows(SHAPE.len()).position(|w| w == SHAPE) {
@@ -134,7 +137,7 @@ fn join_functions(profile: &mut Profile, names: &mut Names) -> Vec<bool> {
     let mut joined = vec![false; profile.functions.len()];
     let mut instead: Vec<u32> = (0..profile.functions.len() as u32).collect();
     let mut firsts: HashTable<u32> = HashTable::new();
-    for at in 0..profile.functions.len() {
+    for (at, instead) in instead.iter_mut().enumerate() {
         let function = &mut profile.functions[at];
         let (name, may_be_joined) = names.settle(&profile.text, function.name);
         function.system_name = if function.system_name == function.name {
@@ -150,7 +153,7 @@ fn join_functions(profile: &mut Profile, names: &mut Names) -> Vec<bool> {
         match firsts.find(hash(&function), |first| key(&functions[*first as usize]) == key(&function)) {
             Some(&first) => {
                 joined[first as usize] = true;
-                instead[at] = first;
+                *instead = first;
             }
             None => drop(firsts.insert_unique(hash(&function), at as u32, |f| hash(&functions[*f as usize]))),
         }

@@ -12,9 +12,11 @@ use crate::hostile::field;
 struct Meaning {
     types: Vec<(String, String)>,
     header: (String, String, i64, i64, i64, String),
-    samples: Vec<(Vec<Frame>, Vec<i64>, Vec<(String, String, i64, String)>)>,
+    samples: Vec<(Vec<Frame>, Vec<i64>, Vec<LabelMeaning>)>,
 }
 
+/// Key, text, number, unit.
+type LabelMeaning = (String, String, i64, String);
 type Function = Option<(String, String, String, i64)>;
 type Mapping = Result<(u64, u64, u64, String, String, u8), &'static str>;
 
