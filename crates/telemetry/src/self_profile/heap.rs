@@ -155,7 +155,7 @@ mod tests {
         assert_eq!(dump.stacks.len(), 2);
         assert_eq!(dump.stacks[0].addresses, [0x10, 0x20]);
         assert_eq!(dump.stacks[0].values[2], 513, "a small object stands for many");
-        assert_eq!(dump.stacks[1].values, [6, 3_317_675, 3, 1_658_837]);
+        assert_eq!(dump.stacks[1].values, [6, 3_317_646, 3, 1_658_823]);
         for bad in ["", "heap_v1/1\n", "heap_v2/1\n@ 0x1\n t*: 1: x\n"] {
             assert!(parse(bad).is_err(), "{bad:?}");
         }
