@@ -22,6 +22,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 
     tonic_prost_build::configure()
         .bytes(".")
+        .codec_path("crate::codec::Codec")
         .emit_rerun_if_changed(false)
         .include_file("packages.rs")
         .compile_fds(descriptors)?;

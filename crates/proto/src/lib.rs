@@ -2,7 +2,7 @@
 //!
 //! Field names follow Rust (`profile_typeID` is `profile_type_id`); JSON names are known to the descriptors only.
 
-#![allow(clippy::all, missing_docs, unreachable_pub)]
+pub mod codec;
 
 include!(concat!(env!("OUT_DIR"), "/packages.rs"));
 

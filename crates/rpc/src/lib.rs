@@ -1,1 +1,37 @@
 //! One port, every protocol: Connect, gRPC, gRPC-web and plain HTTP; tenants and errors.
+//!
+//! A service is a tonic trait, written once. [`Router`] puts the other protocols around it and yields a [`Front`], the
+//! service that listeners serve:
+//!
+//! ```ignore
+//! let front = Router::new(Routes::new(served!(PusherServiceServer::new(pusher), caps.push)))
+//!     .tenancy(Tenancy::new(config.multitenancy))
+//!     .observer(metrics)
+//!     .plain(axum::Router::new().route("/ingest", named("ingest", post(ingest))))
+//!     .build()?;
+//! ```
+//!
+//! Handlers find their tenants with [`Tenants`] and return their faults with [`to_status`] or [`plain_response`].
+
+pub mod caps;
+pub mod errors;
+pub mod json;
+pub mod observe;
+pub mod router;
+pub mod tenant;
+
+mod accept;
+mod body;
+mod connect;
+mod grpc;
+mod gzip;
+mod health;
+mod methods;
+
+pub use accept::Capabilities;
+pub use body::read_body;
+pub use caps::BodyCaps;
+pub use errors::{plain_response, to_status};
+pub use observe::{Observed, RequestObserver, named};
+pub use router::{Front, Router};
+pub use tenant::{TENANT_HEADER, Tenancy, Tenants};

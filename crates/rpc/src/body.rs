@@ -1,0 +1,159 @@
+//! Request bodies: read whole under a cap, or passed on behind the five bytes that gRPC puts before a message.
+
+use std::error::Error;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use axum::body::Body;
+use bytes::{Bytes, BytesMut};
+use flamestore_model::{Fault, Kind};
+use http::header::{CONTENT_ENCODING, CONTENT_LENGTH};
+use http::{HeaderMap, HeaderValue};
+use http_body::Frame;
+use http_body_util::BodyExt;
+use tonic::Status;
+
+use crate::errors::to_status;
+use crate::gzip::{inflate, too_large};
+
+/// The prefix of a gRPC message: whether it is compressed, and its size.
+pub(crate) const PREFIX_BYTES: usize = 5;
+
+/// Room is made for at most this much before the first byte has come.
+const MAX_TRUSTED_BYTES: usize = 1 << 20;
+
+/// The prefix of an uncompressed message.
+pub(crate) fn prefix(size: usize, cap: usize) -> Result<[u8; PREFIX_BYTES], Fault> {
+    let size = u32::try_from(size).ok().filter(|_| size <= cap).ok_or_else(|| too_large(cap))?;
+    let [a, b, c, d] = size.to_be_bytes();
+    Ok([0, a, b, c, d])
+}
+
+/// What the caller says the body's size is.
+pub(crate) fn told_size(headers: &HeaderMap) -> Option<usize> {
+    headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+}
+
+/// Reads the body of a plain endpoint whole and inflates it if `Content-Encoding` says `gzip`.
+///
+/// # Errors
+/// `TooLarge` when it is, or inflates to, over `cap` bytes; `Unimplemented` for other encodings; `Invalid` or `TimedOut`
+/// when it breaks off.
+pub async fn read_body(headers: &HeaderMap, body: Body, cap: usize) -> Result<Bytes, Fault> {
+    let gzipped = is_gzip(headers)?;
+    let bytes = read_all(body, told_size(headers), cap).await?;
+    if gzipped && !bytes.is_empty() { Ok(inflate(&bytes, 0, cap)?.into()) } else { Ok(bytes) }
+}
+
+/// Whether a body is compressed.
+///
+/// # Errors
+/// `Unimplemented` for any way but gzip.
+pub(crate) fn is_gzip(headers: &HeaderMap) -> Result<bool, Fault> {
+    match headers.get(CONTENT_ENCODING).map(HeaderValue::as_bytes) {
+        None | Some(b"identity" | b"") => Ok(false),
+        Some(b"gzip") => Ok(true),
+        Some(name) => {
+            let name = String::from_utf8_lossy(name);
+            let why = format!("unknown Content-Encoding {name:?}: send gzip or identity");
+            Err(Fault::new(Kind::Unimplemented, why))
+        }
+    }
+}
+
+/// Reads a whole body. One that comes in one piece is not copied.
+///
+/// # Errors
+/// `TooLarge` as soon as that is known; `Invalid` or `TimedOut` when the body breaks off.
+pub(crate) async fn read_all(mut body: Body, told: Option<usize>, cap: usize) -> Result<Bytes, Fault> {
+    if told.is_some_and(|size| size > cap) {
+        return Err(too_large(cap));
+    }
+    let mut first = Bytes::new();
+    let mut all = BytesMut::new();
+    while let Some(frame) = body.frame().await {
+        let Ok(data) = frame.map_err(broken)?.into_data() else { continue };
+        if first.is_empty() && all.is_empty() {
+            first = data;
+        } else {
+            if all.is_empty() {
+                all.reserve(told.unwrap_or(2 * first.len()).min(MAX_TRUSTED_BYTES));
+                all.extend_from_slice(&first);
+            }
+            all.extend_from_slice(&data);
+        }
+        if first.len().max(all.len()) > cap {
+            return Err(too_large(cap));
+        }
+    }
+    Ok(if all.is_empty() { first } else { all.freeze() })
+}
+
+/// Why a body broke off, in our words.
+fn broken(error: axum::Error) -> Fault {
+    let mut cause: Option<&dyn Error> = Some(&error);
+    while let Some(e) = cause {
+        if e.downcast_ref::<std::io::Error>().is_some_and(|e| e.kind() == std::io::ErrorKind::TimedOut) {
+            return Fault::new(Kind::TimedOut, "the request body stopped coming").caused_by(error);
+        }
+        cause = e.source();
+    }
+    Fault::invalid("the request body broke off").caused_by(error)
+}
+
+/// A message of known size as a gRPC body, without having read it.
+pub(crate) struct Prefixed {
+    prefix: Option<Bytes>,
+    body: Body,
+}
+
+impl Prefixed {
+    pub(crate) fn new(size: usize, body: Body, cap: usize) -> Result<Self, Fault> {
+        Ok(Prefixed { prefix: Some(Bytes::copy_from_slice(&prefix(size, cap)?)), body })
+    }
+}
+
+impl http_body::Body for Prefixed {
+    type Data = Bytes;
+    type Error = Status;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+        if let Some(prefix) = self.prefix.take() {
+            return Poll::Ready(Some(Ok(Frame::data(prefix))));
+        }
+        let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
+        Poll::Ready(frame.map(|f| f.map_err(|e| to_status(broken(e)))))
+    }
+}
+
+/// A gRPC body whose first message must not claim to be over the cap: tonic would call that `out_of_range`.
+pub(crate) struct Capped {
+    pub(crate) body: tonic::body::Body,
+    pub(crate) seen: [u8; PREFIX_BYTES],
+    pub(crate) filled: usize,
+    pub(crate) cap: usize,
+}
+
+impl http_body::Body for Capped {
+    type Data = Bytes;
+    type Error = Status;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+        let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
+        if let Some(Ok(data)) = frame.as_ref().map(|f| f.as_ref().map(Frame::data_ref))
+            && self.filled < PREFIX_BYTES
+        {
+            for byte in data.map_or(&[][..], |d| d) {
+                let at = self.filled;
+                let Some(place) = self.seen.get_mut(at) else { break };
+                *place = *byte;
+                self.filled += 1;
+            }
+            let [_, a, b, c, d] = self.seen;
+            if self.filled == PREFIX_BYTES && u32::from_be_bytes([a, b, c, d]) as usize > self.cap {
+                return Poll::Ready(Some(Err(to_status(too_large(self.cap)))));
+            }
+        }
+        Poll::Ready(frame)
+    }
+}

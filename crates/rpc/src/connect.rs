@@ -1,0 +1,225 @@
+//! The Connect protocol, unary (<https://connectrpc.com/docs/protocol>): each call is put in gRPC's clothes and handed to
+//! tonic in process, so a service is written once.
+//!
+//! Hot: pushes come this way. A binary body is passed on without being parsed or copied here. Bench: `benches/push.rs`.
+
+use std::time::Duration;
+
+use axum::body::Body;
+use bytes::{Buf, Bytes, BytesMut};
+use flamestore_model::Fault;
+use http::header::{
+    ACCEPT_ENCODING, ALLOW, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue, TRANSFER_ENCODING,
+};
+use http::{HeaderMap, Request, Response, StatusCode};
+use http_body_util::BodyExt;
+use tonic::{Code, Status};
+use tower::Service;
+
+use crate::body::{PREFIX_BYTES, Prefixed, is_gzip, prefix, read_all, told_size};
+use crate::errors::{connect_response, empty_response, forward_metadata, to_status};
+use crate::gzip;
+use crate::json::Unknown;
+use crate::methods::{Method, is_open};
+use crate::router::{Inner, NoSuchService, not_found};
+use crate::tenant::Tenants;
+
+const ACCEPT_POST: HeaderName = HeaderName::from_static("accept-post");
+const VERSION: HeaderName = HeaderName::from_static("connect-protocol-version");
+const TIMEOUT: HeaderName = HeaderName::from_static("connect-timeout-ms");
+const ACCEPTED: &str = "application/grpc, application/grpc+proto, application/grpc-web, application/grpc-web+proto, \
+                        application/json, application/json; charset=utf-8, application/proto";
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
+const PROTO: HeaderValue = HeaderValue::from_static("application/proto");
+const GZIP: HeaderValue = HeaderValue::from_static("gzip");
+
+/// How messages are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Codec {
+    Proto,
+    Json,
+}
+
+/// Answers one call, whatever happens.
+pub(crate) async fn answer(inner: &Inner, method: &Method, request: Request<Body>) -> Response<Body> {
+    if request.method() != http::Method::POST {
+        return empty_response(StatusCode::METHOD_NOT_ALLOWED, ALLOW, "POST");
+    }
+    let Some(codec) = codec(request.headers()) else {
+        return empty_response(StatusCode::UNSUPPORTED_MEDIA_TYPE, ACCEPT_POST, ACCEPTED);
+    };
+    let mut response = match call(inner, method, codec, request).await {
+        Ok(response) => response,
+        Err(status) => connect_response(&status),
+    };
+    if response.extensions().get::<NoSuchService>().is_none() {
+        response.headers_mut().insert(ACCEPT_ENCODING, GZIP);
+    }
+    response
+}
+
+async fn call(inner: &Inner, method: &Method, codec: Codec, request: Request<Body>) -> Result<Response<Body>, Status> {
+    if !method.unary {
+        return Err(Status::unimplemented("streams are served over gRPC only"));
+    }
+    let headers = request.headers();
+    if headers.get(VERSION).is_some_and(|v| v != "1") {
+        return Err(Status::invalid_argument("the header Connect-Protocol-Version must be 1"));
+    }
+    let timeout = timeout(headers)?;
+    if !is_open(&method.path) {
+        Tenants::of(request.extensions()).map_err(to_status)?;
+    }
+    let gzip = gzip::accepted(headers.get(ACCEPT_ENCODING));
+
+    let work = async {
+        let request = as_grpc(inner, method, codec, request).await.map_err(to_status)?;
+        let response = match inner.rpc.clone().call(request).await {
+            Ok(response) => response,
+            Err(never) => match never {},
+        };
+        as_connect(inner, method, codec, gzip, response).await
+    };
+    match inner.longest.into_iter().chain(timeout).min() {
+        None => work.await,
+        Some(limit) => tokio::time::timeout(limit, work).await.unwrap_or_else(|_| {
+            Err(Status::deadline_exceeded(format!("not answered within {} ms", limit.as_millis())))
+        }),
+    }
+}
+
+fn codec(headers: &HeaderMap) -> Option<Codec> {
+    let text = headers.get(CONTENT_TYPE)?.to_str().ok()?;
+    let (kind, parameter) = text.split_once(';').unwrap_or((text, ""));
+    let parameter = parameter.trim();
+    match kind.trim() {
+        kind if kind.eq_ignore_ascii_case("application/proto") && parameter.is_empty() => Some(Codec::Proto),
+        kind if kind.eq_ignore_ascii_case("application/json")
+            && (parameter.is_empty() || parameter.eq_ignore_ascii_case("charset=utf-8")) =>
+        {
+            Some(Codec::Json)
+        }
+        _ => None,
+    }
+}
+
+fn timeout(headers: &HeaderMap) -> Result<Option<Duration>, Status> {
+    let Some(value) = headers.get(TIMEOUT) else { return Ok(None) };
+    let text = value.to_str().unwrap_or("");
+    let digits = (1..=10).contains(&text.len()) && text.bytes().all(|c| c.is_ascii_digit());
+    let millis = text.parse().ok().filter(|_| digits);
+    millis.map(|ms| Some(Duration::from_millis(ms))).ok_or_else(|| {
+        Status::invalid_argument("the header Connect-Timeout-Ms must be a whole number of at most ten digits")
+    })
+}
+
+/// The call as tonic wants it: one uncompressed message behind its prefix.
+async fn as_grpc(inner: &Inner, method: &Method, codec: Codec, request: Request<Body>) -> Result<Request<Body>, Fault> {
+    let (mut parts, body) = request.into_parts();
+    let headers = &mut parts.headers;
+    let told = told_size(headers);
+    let gzipped = is_gzip(headers)?;
+    for name in [CONTENT_ENCODING, CONTENT_LENGTH, TRANSFER_ENCODING, ACCEPT_ENCODING, VERSION, TIMEOUT] {
+        headers.remove(name);
+    }
+    // Or tonic would compress the answer for us to inflate again.
+    for name in ["grpc-encoding", "grpc-accept-encoding", "grpc-timeout"] {
+        headers.remove(name);
+    }
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
+
+    let cap = method.cap;
+    let body = match (codec, told) {
+        (Codec::Proto, Some(size)) if !gzipped => Body::new(Prefixed::new(size, body, cap)?),
+        _ => {
+            let bytes = read_all(body, told, cap).await?;
+            let gzipped = gzipped && !bytes.is_empty();
+            match codec {
+                Codec::Proto if gzipped => framed(gzip::inflate(&bytes, PREFIX_BYTES, cap)?, cap)?,
+                Codec::Proto => Body::new(Prefixed::new(bytes.len(), Body::from(bytes), cap)?),
+                Codec::Json => {
+                    let json = if gzipped { gzip::inflate(&bytes, 0, cap)?.into() } else { bytes };
+                    let mut message = Vec::with_capacity(PREFIX_BYTES + json.len());
+                    message.resize(PREFIX_BYTES, 0);
+                    inner.methods.schema.read(method.input, &json, Unknown::Skip, &mut message)?;
+                    framed(message, cap)?
+                }
+            }
+        }
+    };
+    Ok(Request::from_parts(parts, body))
+}
+
+/// Fills the room for the prefix before a message.
+fn framed(mut message: Vec<u8>, cap: usize) -> Result<Body, Fault> {
+    let prefix = prefix(message.len().saturating_sub(PREFIX_BYTES), cap)?;
+    if let Some(room) = message.first_chunk_mut() {
+        *room = prefix;
+    }
+    Ok(Body::from(message))
+}
+
+/// The answer of tonic as Connect wants it.
+async fn as_connect(
+    inner: &Inner,
+    method: &Method,
+    codec: Codec,
+    gzip: bool,
+    response: Response<Body>,
+) -> Result<Response<Body>, Status> {
+    let (parts, body) = response.into_parts();
+    if parts.extensions.get::<NoSuchService>().is_some() {
+        return Ok(not_found());
+    }
+    if let Some(status) = Status::from_header_map(&parts.headers).filter(|s| s.code() != Code::Ok) {
+        return Err(status);
+    }
+    let mut message = message(body).await?;
+    if message.len() < PREFIX_BYTES {
+        return Err(to_status(Fault::internal("the service gave no answer")));
+    }
+    message.advance(PREFIX_BYTES);
+
+    let mut body = match codec {
+        Codec::Proto => message,
+        Codec::Json => {
+            let mut json = Vec::with_capacity(message.len() * 2 + 2);
+            inner.methods.schema.write(method.output, &message, &mut json).map_err(to_status)?;
+            json.into()
+        }
+    };
+    let mut response = Response::new(Body::empty());
+    forward_metadata(&parts.headers, response.headers_mut());
+    if gzip && body.len() >= gzip::GZIP_ABOVE_BYTES {
+        body = gzip::deflate(&body).into();
+        response.headers_mut().insert(CONTENT_ENCODING, GZIP);
+    }
+    response.headers_mut().insert(CONTENT_TYPE, if codec == Codec::Json { JSON } else { PROTO });
+    *response.body_mut() = Body::from(body);
+    Ok(response)
+}
+
+/// The one message of an answer with its prefix, or the status in the trailers.
+async fn message(mut body: Body) -> Result<Bytes, Status> {
+    let mut first = Bytes::new();
+    let mut all = BytesMut::new();
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|e| to_status(Fault::internal("the answer broke off").caused_by(e)))?;
+        match frame.into_data() {
+            Ok(data) if first.is_empty() => first = data,
+            Ok(data) => {
+                if all.is_empty() {
+                    all.extend_from_slice(&first);
+                }
+                all.extend_from_slice(&data);
+            }
+            Err(frame) => {
+                let trailers = frame.into_trailers().unwrap_or_default();
+                if let Some(status) = Status::from_header_map(&trailers).filter(|s| s.code() != Code::Ok) {
+                    return Err(status);
+                }
+            }
+        }
+    }
+    Ok(if all.is_empty() { first } else { all.freeze() })
+}

@@ -1,0 +1,97 @@
+//! gRPC and gRPC-web: what the router adds around tonic.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Body;
+use http::{HeaderMap, Request, Response, StatusCode, Version};
+use tonic::Status;
+use tonic_web::GrpcWebLayer;
+use tower::{Layer, Service, service_fn};
+
+use crate::body::{Capped, PREFIX_BYTES};
+use crate::errors::to_status;
+use crate::methods::is_open;
+use crate::router::Inner;
+use crate::tenant::Tenants;
+
+/// Answers a gRPC call.
+pub(crate) async fn answer(inner: &Inner, request: Request<Body>) -> Response<Body> {
+    if request.version() < Version::HTTP_2 {
+        let mut response = Response::new(Body::empty());
+        *response.status_mut() = StatusCode::HTTP_VERSION_NOT_SUPPORTED;
+        return response;
+    }
+    call(inner, request.map(tonic::body::Body::new)).await.map(Body::new)
+}
+
+/// Answers a gRPC-web call, on any version of HTTP.
+pub(crate) async fn answer_web(inner: &Arc<Inner>, request: Request<Body>) -> Response<Body> {
+    let inner = inner.clone();
+    let mut service = GrpcWebLayer::new().layer(service_fn(move |request| {
+        let inner = inner.clone();
+        async move { Ok::<_, Infallible>(call(&inner, request).await) }
+    }));
+    match service.call(request).await {
+        Ok(response) => response.map(Body::new),
+        Err(never) => match never {},
+    }
+}
+
+async fn call(inner: &Inner, request: Request<tonic::body::Body>) -> Response<tonic::body::Body> {
+    let path = request.uri().path();
+    if !is_open(path)
+        && let Err(fault) = Tenants::of(request.extensions())
+    {
+        return to_status(fault).into_http();
+    }
+    let limit = inner.longest.into_iter().chain(timeout(request.headers())).min();
+    let cap = inner.methods.get(path).map_or(inner.caps.other, |m| m.cap);
+    let request = request.map(|body| Body::new(Capped { body, seen: [0; PREFIX_BYTES], filled: 0, cap }));
+    let mut rpc = inner.rpc.clone();
+    let work = rpc.call(request);
+    let response = match limit {
+        None => work.await,
+        Some(limit) => match tokio::time::timeout(limit, work).await {
+            Ok(response) => response,
+            Err(_) => return Status::deadline_exceeded("not answered in time").into_http(),
+        },
+    };
+    match response {
+        Ok(response) => response.map(tonic::body::Body::new),
+        Err(never) => match never {},
+    }
+}
+
+/// `grpc-timeout`: at most eight digits and a unit. What is not one is ignored, as gRPC servers do.
+fn timeout(headers: &HeaderMap) -> Option<Duration> {
+    let text = headers.get("grpc-timeout")?.to_str().ok()?;
+    let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
+    let value: u64 = digits.parse().ok().filter(|_| digits.len() <= 8)?;
+    match unit {
+        "H" => Some(Duration::from_secs(value * 3600)),
+        "M" => Some(Duration::from_secs(value * 60)),
+        "S" => Some(Duration::from_secs(value)),
+        "m" => Some(Duration::from_millis(value)),
+        "u" => Some(Duration::from_micros(value)),
+        "n" => Some(Duration::from_nanos(value)),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn time_limits_have_a_unit() {
+        let read =
+            |text: &str| timeout(&HeaderMap::from_iter([("grpc-timeout".parse().unwrap(), text.parse().unwrap())]));
+        assert_eq!(read("20S"), Some(Duration::from_secs(20)));
+        assert_eq!(read("250m"), Some(Duration::from_millis(250)));
+        for bad in ["", "S", "123456789S", "5x", "ü"] {
+            assert_eq!(read(bad), None, "{bad:?}");
+        }
+    }
+}

@@ -1,0 +1,224 @@
+//! Connect, gRPC and gRPC-web.
+
+use std::io::{Read, Write};
+use std::sync::Arc;
+
+use axum::body::Body;
+use flamestore_rpc::Front;
+use http::Method;
+use prost::Message;
+
+use super::support::{CAP, PUSH, SET, Seen, ask, front, post_json, pushed};
+
+fn one() -> Front {
+    front(false, Arc::default())
+}
+
+fn gz(bytes: &[u8]) -> Vec<u8> {
+    let mut out = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    out.write_all(bytes).unwrap();
+    out.finish().unwrap()
+}
+
+fn framed(message: &[u8]) -> Vec<u8> {
+    [&[0][..], &(message.len() as u32).to_be_bytes(), message].concat()
+}
+
+const PROTO: (&str, &str) = ("content-type", "application/proto");
+const JSON: (&str, &str) = ("content-type", "application/json");
+const GZIP: (&str, &str) = ("content-encoding", "gzip");
+
+#[tokio::test]
+async fn a_push_is_the_same_in_every_clothing() {
+    let front = one();
+    let message = pushed(&[("service_name", "x")], vec![1; 20_000]).encode_to_vec();
+    let size = message.len().to_string();
+    let told = ("content-length", size.as_str());
+    let chunks = Body::from_stream(futures::stream::iter(
+        message.chunks(7000).map(|c| Ok::<_, std::io::Error>(c.to_vec())).collect::<Vec<_>>(),
+    ));
+    for answer in [
+        ask(&front, Method::POST, PUSH, &[PROTO, told], message.clone()).await,
+        ask(&front, Method::POST, PUSH, &[PROTO], message.clone()).await,
+        ask(&front, Method::POST, PUSH, &[PROTO], chunks).await,
+        ask(&front, Method::POST, PUSH, &[PROTO, GZIP], gz(&message)).await,
+        ask(&front, Method::POST, PUSH, &[PROTO, ("content-encoding", "identity")], message.clone()).await,
+    ] {
+        assert_eq!((answer.status.as_u16(), answer.body.len()), (200, 0), "{}", answer.text());
+        assert_eq!((answer.header("x-bytes"), answer.header("content-type")), ("20000", "application/proto"));
+        assert_eq!(answer.header("accept-encoding"), "gzip");
+        assert!(!answer.headers.contains_key("grpc-status"));
+    }
+    let json = r#"{"series":[{"samples":[{"rawProfile":"AQEB"}]}]}"#;
+    for answer in [
+        post_json(&front, PUSH, json).await,
+        ask(&front, Method::POST, PUSH, &[JSON, GZIP], gz(json.as_bytes())).await,
+        ask(&front, Method::POST, PUSH, &[("content-type", "application/json; charset=utf-8")], json).await,
+        ask(&front, Method::POST, PUSH, &[JSON, ("connect-protocol-version", "1")], json).await,
+    ] {
+        assert_eq!((answer.text().as_str(), answer.header("x-bytes")), ("{}", "3"));
+        assert_eq!(answer.header("content-type"), "application/json");
+    }
+    let grpc = ask(&front, Method::POST, PUSH, &[("content-type", "application/grpc")], framed(&message)).await;
+    assert_eq!((&grpc.body[..], grpc.trailers["grpc-status"].to_str().unwrap()), (&framed(b"")[..], "0"));
+    let web =
+        ask(&front, Method::POST, PUSH, &[("content-type", "application/grpc-web+proto")], framed(&message)).await;
+    assert!(web.body.starts_with(&framed(b"")) && web.body[5] == 0x80, "{:?}", web.body);
+}
+
+#[tokio::test]
+async fn an_empty_proto_body_is_an_empty_message_and_an_empty_json_body_is_an_error() {
+    let front = one();
+    for headers in [&[PROTO][..], &[PROTO, ("content-length", "0")], &[PROTO, GZIP]] {
+        assert_eq!(ask(&front, Method::POST, PUSH, headers, "").await.status, 200);
+    }
+    assert_eq!(post_json(&front, PUSH, "").await.code(), (400, "invalid_argument".into()));
+}
+
+#[tokio::test]
+async fn what_is_no_call_is_refused_as_http_knows_it() {
+    let front = one();
+    for method in [Method::GET, Method::PUT, Method::OPTIONS] {
+        let answer = ask(&front, method, PUSH, &[JSON], "").await;
+        assert_eq!((answer.status.as_u16(), answer.header("allow"), answer.body.len()), (405, "POST", 0));
+    }
+    for kind in [&[][..], &[("content-type", "text/plain")], &[("content-type", "application/json; charset=latin1")]] {
+        let answer = ask(&front, Method::POST, PUSH, kind, "{}").await;
+        assert_eq!((answer.status.as_u16(), answer.body.len()), (415, 0), "{kind:?}");
+        assert!(answer.header("accept-post").contains("application/json"));
+    }
+    for path in ["/push.v1.PusherService/Pull", "/push.v2.PusherService/Push", "/vcs.v1.VCSService/GithubApp", "/x"] {
+        let answer = post_json(&front, path, "{}").await;
+        assert_eq!((answer.status.as_u16(), answer.text().as_str()), (404, "404 page not found\n"), "{path}");
+        assert!(!answer.headers.contains_key("accept-encoding"));
+    }
+    let http1 = http::Request::post(PUSH).header("content-type", "application/grpc").body(Body::empty()).unwrap();
+    assert_eq!(front.answer(http1).await.status(), 505);
+}
+
+#[tokio::test]
+async fn headers_of_connect_are_checked() {
+    let front = one();
+    let with =
+        async |name: &str, value: &str| ask(&front, Method::POST, PUSH, &[JSON, (name, value)], "{}").await.code();
+    assert_eq!(with("connect-protocol-version", "9").await, (400, "invalid_argument".into()));
+    assert_eq!(with("connect-timeout-ms", "soon").await, (400, "invalid_argument".into()));
+    assert_eq!(with("connect-timeout-ms", "20000").await.0, 200);
+    assert_eq!(with("content-encoding", "zstd").await, (501, "unimplemented".into()));
+    assert_eq!(with("accept", "a/b/c").await.0, 400);
+    assert_eq!(ask(&front, Method::GET, "/page", &[("accept", "a/b/c")], "").await.status, 400);
+    let set = ask(&front, Method::POST, SET, &[JSON, ("accept", "*/*;allow-utf8-labelnames=true")], "{}").await;
+    assert_eq!(set.header("x-utf8"), "yes");
+}
+
+#[tokio::test]
+async fn a_call_ends_when_its_caller_said() {
+    let front = one();
+    let path = "/settings.v1.SettingsService/Get";
+    let answer = ask(&front, Method::POST, path, &[JSON, ("connect-timeout-ms", "5")], "{}").await;
+    assert_eq!(answer.code(), (504, "deadline_exceeded".into()));
+    let headers = [("content-type", "application/grpc"), ("grpc-timeout", "5m")];
+    let answer = ask(&front, Method::POST, path, &headers, framed(b"")).await;
+    assert_eq!(answer.header("grpc-status"), "4");
+}
+
+#[tokio::test]
+async fn large_answers_are_compressed_for_those_who_accept_it() {
+    let front = one();
+    let accept = ("accept-encoding", "deflate, gzip");
+    let large = format!(r#"{{"setting":{{"name":"{}"}}}}"#, "n".repeat(5000));
+    let answer = ask(&front, Method::POST, SET, &[JSON, accept], large.clone()).await;
+    assert_eq!(answer.header("content-encoding"), "gzip");
+    let mut text = String::new();
+    flate2::read::GzDecoder::new(&answer.body[..]).read_to_string(&mut text).unwrap();
+    assert_eq!(text, large);
+    for (headers, body) in [(vec![JSON], large), (vec![JSON, accept], "{}".to_owned())] {
+        let answer = ask(&front, Method::POST, SET, &headers, body.clone()).await;
+        assert_eq!((answer.header("content-encoding"), answer.text()), ("", body));
+    }
+    let page = ask(&front, Method::GET, "/page", &[accept], "").await;
+    assert_eq!((page.header("content-encoding"), page.header("vary")), ("gzip", "Accept-Encoding"));
+}
+
+#[tokio::test]
+async fn bombs_and_rubbish_are_the_callers_fault() {
+    let front = one();
+    let bomb = gz(&vec![0; 20 * CAP]);
+    let large = vec![0; CAP + 1];
+    let huge = (CAP * 300).to_string();
+    let limited = (429, "resource_exhausted".to_owned());
+    let invalid = (400, "invalid_argument".to_owned());
+    let ask =
+        async |headers: &[(&str, &str)], body: Vec<u8>| ask(&front, Method::POST, PUSH, headers, body).await.code();
+    assert_eq!(ask(&[PROTO, GZIP], bomb.clone()).await, limited);
+    assert_eq!(ask(&[JSON, GZIP], bomb).await, limited);
+    assert_eq!(ask(&[PROTO], large.clone()).await, limited);
+    assert_eq!(ask(&[PROTO, ("content-length", &huge)], vec![]).await, limited);
+    assert_eq!(ask(&[JSON], large).await, limited);
+    assert_eq!(ask(&[PROTO, GZIP], b"{}".to_vec()).await, invalid);
+    assert_eq!(ask(&[JSON], vec![b'['; 100_000]).await, invalid);
+    assert_eq!(ask(&[JSON], [br#"{"x":"#.repeat(100_000)].concat()).await, invalid);
+    assert_eq!(ask(&[PROTO], vec![0xff; 100]).await.0, 400);
+}
+
+#[tokio::test]
+async fn a_grpc_message_over_the_cap_is_too_much_not_out_of_range() {
+    let front = one();
+    let grpc = [("content-type", "application/grpc")];
+    let answer = ask(&front, Method::POST, PUSH, &grpc, framed(&vec![0; CAP + 1])).await;
+    assert_eq!(answer.header("grpc-status"), "8");
+    let bomb = gz(&vec![0; 20 * CAP]);
+    let mut body = framed(&bomb);
+    body[0] = 1;
+    let answer = ask(&front, Method::POST, PUSH, &[grpc[0], ("grpc-encoding", "gzip")], body).await;
+    assert_eq!(answer.header("grpc-status"), "8");
+}
+
+#[tokio::test]
+async fn health_is_served_to_anyone_in_any_name() {
+    let front = front(true, Arc::default());
+    let check = "/grpc.health.v1.Health/Check";
+    let answer = post_json(&front, check, r#"{"service":"whatever"}"#).await;
+    assert_eq!(answer.text(), r#"{"status":"SERVING"}"#);
+    let answer = ask(&front, Method::POST, check, &[("content-type", "application/grpc")], framed(b"")).await;
+    assert_eq!(&answer.body[..], framed(&[8, 1]));
+    let watch = "/grpc.health.v1.Health/Watch";
+    let answer = ask(&front, Method::POST, watch, &[("content-type", "application/grpc")], framed(b"")).await;
+    assert_eq!(answer.header("grpc-status"), "12");
+    assert_eq!(post_json(&front, watch, "{}").await.code(), (501, "unimplemented".into()));
+}
+
+#[tokio::test]
+async fn a_service_may_be_plain_for_all_but_grpc() {
+    let path = "/opentelemetry.proto.collector.profiles.v1development.ProfilesService/Export";
+    assert_eq!(post_json(&one(), path, "{}").await.text(), "plain");
+}
+
+#[tokio::test]
+async fn requests_are_observed_under_bounded_labels() {
+    let seen = Arc::<Seen>::default();
+    let front = front(false, seen.clone());
+    post_json(&front, PUSH, "{}").await;
+    ask(&front, Method::GET, "/fail/Limited", &[], "").await;
+    ask(&front, Method::GET, "/no/such", &[], "").await;
+    let message = pushed(&[("panic", "1")], vec![]).encode_to_vec();
+    let answer = ask(&front, Method::POST, PUSH, &[PROTO], message).await;
+    assert_eq!(answer.code(), (500, "internal".into()));
+    let grpc = [("content-type", "application/grpc")];
+    ask(&front.grpc_door(), Method::POST, PUSH, &grpc, framed(b"")).await;
+    ask(&front.grpc_door(), Method::POST, PUSH, &grpc, framed(&[0xff])).await;
+    let lines = seen.0.lock().unwrap().clone();
+    let want = [
+        "POST push_v1_pusherservice_push 200 in=0 out=2",
+        "GET fail 429 in=0 out=",
+        "GET other 404 in=0 out=19",
+        "panic",
+        "POST push_v1_pusherservice_push 500 in=0 out=",
+        "gRPC /push.v1.PusherService/Push success in=0 out=5",
+        "gRPC /push.v1.PusherService/Push error in=0 out=0",
+    ];
+    assert_eq!(lines.len(), want.len(), "{lines:?}");
+    for (line, want) in lines.iter().zip(want) {
+        assert!(line.starts_with(want), "{line} is not {want}");
+    }
+}

@@ -1,0 +1,172 @@
+//! The ports of a process: bound first, then handed a service each, then drained.
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Body;
+use flamestore_model::Fault;
+use http::{Request, Response};
+use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tower::Service;
+
+use crate::connection;
+
+/// What to listen on and how patiently.
+#[derive(Debug, Clone)]
+pub struct ListenerConfig {
+    /// Everything public, HTTP/1.1 and HTTP/2. Port 0 takes any free one.
+    pub http: SocketAddr,
+    /// The port for gRPC clients, if any.
+    pub grpc: Option<SocketAddr>,
+    /// Connections at once on each port; more wait to be accepted.
+    pub max_connections: usize,
+    /// A head of a request must be whole this soon after its first byte, and the first byte after connecting.
+    pub header_read: Duration,
+    /// The next piece of a body must come this soon.
+    pub body_idle: Duration,
+    /// An idle connection is kept this long.
+    pub keep_alive: Duration,
+    /// After the stop, what is being answered may take this long.
+    pub drain: Duration,
+}
+
+impl Default for ListenerConfig {
+    fn default() -> Self {
+        ListenerConfig {
+            http: SocketAddr::from(([0, 0, 0, 0], 4040)),
+            grpc: Some(SocketAddr::from(([0, 0, 0, 0], 9095))),
+            max_connections: 10_000,
+            header_read: Duration::from_secs(10),
+            body_idle: Duration::from_secs(30),
+            keep_alive: Duration::from_secs(120),
+            drain: Duration::from_secs(30),
+        }
+    }
+}
+
+/// Bound ports: callers may connect already and wait to be served.
+#[derive(Debug)]
+pub struct Listeners {
+    http: TcpListener,
+    grpc: Option<TcpListener>,
+    config: Arc<ListenerConfig>,
+}
+
+/// How the end went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Drained {
+    /// Connections that were still busy when the patience of `drain` ran out.
+    pub cut: usize,
+}
+
+/// The pause after a failed accept, which is mostly a lack of file descriptors.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+impl Listeners {
+    /// # Errors
+    /// `Unavailable` when a port cannot be had.
+    pub async fn bind(config: ListenerConfig) -> Result<Self, Fault> {
+        let http = bind(config.http).await?;
+        let grpc = match config.grpc {
+            Some(address) => Some(bind(address).await?),
+            None => None,
+        };
+        Ok(Listeners { http, grpc, config: Arc::new(config) })
+    }
+
+    /// Where HTTP really listens.
+    pub fn http_addr(&self) -> SocketAddr {
+        self.http.local_addr().unwrap_or(self.config.http)
+    }
+
+    /// Where gRPC really listens.
+    pub fn grpc_addr(&self) -> Option<SocketAddr> {
+        self.grpc.as_ref().and_then(|l| l.local_addr().ok()).or(self.config.grpc)
+    }
+
+    /// Serves until `stop`, then takes no more connections and waits for the busy ones.
+    pub async fn run<S>(self, http: S, grpc: S, stop: CancellationToken) -> Drained
+    where
+        S: Service<Request<Body>, Response = Response<Body>, Error = Infallible> + Clone + Send + Sync + 'static,
+        S::Future: Send + 'static,
+    {
+        let connections = TaskTracker::new();
+        let cut = CancellationToken::new();
+        let ports = [Some((self.http, http)), self.grpc.map(|listener| (listener, grpc))];
+        let accepting = ports.into_iter().flatten().map(|(listener, service)| {
+            let (connections, config) = (connections.clone(), self.config.clone());
+            tokio::spawn(accept(listener, service, config, connections, stop.clone(), cut.clone()))
+        });
+        for task in accepting.collect::<Vec<_>>() {
+            if let Err(e) = task.await {
+                tracing::error!(err = %e, "a port is no longer served");
+            }
+        }
+        connections.close();
+        let drained = tokio::time::timeout(self.config.drain, connections.wait()).await;
+        let left = connections.len();
+        if drained.is_err() {
+            tracing::warn!(connections = left, "cutting connections that did not end in time");
+            cut.cancel();
+            connections.wait().await;
+            return Drained { cut: left };
+        }
+        Drained { cut: 0 }
+    }
+}
+
+async fn bind(address: SocketAddr) -> Result<TcpListener, Fault> {
+    TcpListener::bind(address).await.map_err(|e| Fault::unavailable(format!("cannot listen on {address}")).caused_by(e))
+}
+
+async fn accept<S>(
+    listener: TcpListener,
+    service: S,
+    config: Arc<ListenerConfig>,
+    connections: TaskTracker,
+    stop: CancellationToken,
+    cut: CancellationToken,
+) where
+    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible> + Clone + Send + Sync + 'static,
+    S::Future: Send + 'static,
+{
+    let room = Arc::new(Semaphore::new(config.max_connections));
+    loop {
+        let next = async {
+            // The semaphore is never closed.
+            let place = room.clone().acquire_owned().await.ok();
+            (place, listener.accept().await)
+        };
+        let (place, accepted) = tokio::select! {
+            next = next => next,
+            () = stop.cancelled() => return,
+        };
+        let stream = match accepted {
+            Ok((stream, _)) => stream,
+            Err(e) => {
+                tracing::warn!(err = %e, "cannot accept a connection");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+                continue;
+            }
+        };
+        // Answers are written whole: waiting to fill a packet only costs time.
+        let _ = stream.set_nodelay(true);
+        let (service, config, stop, cut) = (service.clone(), config.clone(), stop.clone(), cut.clone());
+        connections.spawn(async move {
+            tokio::select! {
+                result = connection::serve(stream, service, &config, &stop) => {
+                    if let Err(e) = result {
+                        tracing::debug!(err = %e, "connection ended");
+                    }
+                }
+                () = cut.cancelled() => {}
+            }
+            drop(place);
+        });
+    }
+}

@@ -1,0 +1,204 @@
+//! Listeners over real sockets, with the router of RPCs behind them.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use flamestore_proto::push::v1::pusher_service_client::PusherServiceClient;
+use flamestore_proto::push::v1::pusher_service_server::{PusherService, PusherServiceServer};
+use flamestore_proto::push::v1::{PushRequest, PushResponse, RawProfileSeries, RawSample};
+use flamestore_rpc::{Router, served};
+use flamestore_service::{Drained, ListenerConfig, Listeners, Readiness};
+use prost::Message;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use tonic::codec::CompressionEncoding;
+use tonic::service::Routes;
+use tonic::{Request, Response, Status};
+
+/// Answers at once, or when told if a profile came.
+struct Pusher {
+    arrived: mpsc::UnboundedSender<usize>,
+    go_on: CancellationToken,
+}
+
+#[tonic::async_trait]
+impl PusherService for Pusher {
+    async fn push(&self, request: Request<PushRequest>) -> Result<Response<PushResponse>, Status> {
+        let size = request.get_ref().series.iter().flat_map(|s| &s.samples).map(|s| s.raw_profile.len()).sum();
+        let _ = self.arrived.send(size);
+        if size == 1 {
+            self.go_on.cancelled().await;
+        }
+        Ok(Response::new(PushResponse {}))
+    }
+}
+
+struct Server {
+    http: SocketAddr,
+    grpc: SocketAddr,
+    arrived: mpsc::UnboundedReceiver<usize>,
+    go_on: CancellationToken,
+    stop: CancellationToken,
+    done: JoinHandle<Drained>,
+}
+
+async fn start(change: impl FnOnce(&mut ListenerConfig)) -> Server {
+    let any = SocketAddr::from(([127, 0, 0, 1], 0));
+    let mut config = ListenerConfig { http: any, grpc: Some(any), ..ListenerConfig::default() };
+    change(&mut config);
+    let (sender, arrived) = mpsc::unbounded_channel();
+    let (stop, go_on) = (CancellationToken::new(), CancellationToken::new());
+    let pusher = Pusher { arrived: sender, go_on: go_on.clone() };
+    let readiness = Readiness::default();
+    let front =
+        Router::new(Routes::new(served!(PusherServiceServer::new(pusher)))).plain(readiness.router()).build().unwrap();
+    let listeners = Listeners::bind(config).await.unwrap();
+    let (http, grpc) = (listeners.http_addr(), listeners.grpc_addr().unwrap());
+    let done = tokio::spawn(listeners.run(front.clone(), front.grpc_door(), stop.clone()));
+    Server { http, grpc, arrived, go_on, stop, done }
+}
+
+fn push(size: usize) -> PushRequest {
+    let samples = vec![RawSample { raw_profile: vec![7; size].into(), id: String::new() }];
+    PushRequest { series: vec![RawProfileSeries { samples, ..Default::default() }] }
+}
+
+fn post(body: &[u8]) -> Vec<u8> {
+    let head = format!(
+        "POST /push.v1.PusherService/Push HTTP/1.1\r\nHost: x\r\nContent-Type: application/proto\r\nContent-Length: {}\r\n\r\n",
+        body.len()
+    );
+    [head.as_bytes(), body].concat()
+}
+
+/// Reads one answer without a body of its own.
+async fn answer(stream: &mut TcpStream) -> String {
+    let mut text = Vec::new();
+    while !text.ends_with(b"\r\n\r\n") {
+        let mut byte = [0];
+        if stream.read(&mut byte).await.unwrap() == 0 {
+            break;
+        }
+        text.push(byte[0]);
+    }
+    String::from_utf8(text).unwrap()
+}
+
+#[tokio::test]
+async fn both_versions_of_http_on_one_port_and_grpc_on_both() {
+    let mut server = start(|_| ()).await;
+    let mut stream = TcpStream::connect(server.http).await.unwrap();
+    for size in [30_000, 0, 2] {
+        stream.write_all(&post(&push(size).encode_to_vec())).await.unwrap();
+        let answer = answer(&mut stream).await;
+        assert!(answer.starts_with("HTTP/1.1 200 OK\r\n") && answer.contains("content-length: 0"), "{answer}");
+        assert_eq!(server.arrived.recv().await, Some(size));
+    }
+    for address in [server.http, server.grpc] {
+        let channel = tonic::transport::Endpoint::new(format!("http://{address}")).unwrap().connect().await.unwrap();
+        let mut plain = PusherServiceClient::new(channel.clone());
+        let mut gzip = PusherServiceClient::new(channel)
+            .send_compressed(CompressionEncoding::Gzip)
+            .accept_compressed(CompressionEncoding::Gzip);
+        for client in [&mut plain, &mut gzip] {
+            client.push(push(5 << 20)).await.unwrap();
+            assert_eq!(server.arrived.recv().await, Some(5 << 20));
+        }
+    }
+    let mut stream = TcpStream::connect(server.http).await.unwrap();
+    stream.write_all(b"GET /ready HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").await.unwrap();
+    let mut text = String::new();
+    stream.read_to_string(&mut text).await.unwrap();
+    assert!(text.starts_with("HTTP/1.1 200 OK") && text.ends_with("ready\n"), "{text}");
+    server.stop.cancel();
+    assert_eq!(server.done.await.unwrap(), Drained { cut: 0 });
+}
+
+#[tokio::test]
+async fn a_stop_lets_the_busy_finish_and_nobody_begin() {
+    let mut server = start(|_| ()).await;
+    let mut busy = TcpStream::connect(server.http).await.unwrap();
+    busy.write_all(&post(&push(1).encode_to_vec())).await.unwrap();
+    server.arrived.recv().await;
+    server.stop.cancel();
+    // The port is closed before the busy are waited for.
+    while TcpStream::connect(server.http).await.is_ok() {
+        tokio::task::yield_now().await;
+    }
+    assert!(!server.done.is_finished());
+    server.go_on.cancel();
+    assert!(answer(&mut busy).await.starts_with("HTTP/1.1 200 OK"));
+    assert_eq!(server.done.await.unwrap(), Drained { cut: 0 });
+}
+
+#[tokio::test]
+async fn who_does_not_finish_is_cut() {
+    let mut server = start(|c| c.drain = Duration::from_millis(20)).await;
+    let mut busy = TcpStream::connect(server.http).await.unwrap();
+    busy.write_all(&post(&push(1).encode_to_vec())).await.unwrap();
+    server.arrived.recv().await;
+    server.stop.cancel();
+    assert_eq!(server.done.await.unwrap(), Drained { cut: 1 });
+    assert_eq!(answer(&mut busy).await, "");
+}
+
+#[tokio::test]
+async fn slow_heads_are_hung_up_on_and_idle_connections_are_not() {
+    let mut server = start(|c| c.header_read = Duration::from_millis(100)).await;
+    let mut keen = TcpStream::connect(server.http).await.unwrap();
+    keen.write_all(&post(b"")).await.unwrap();
+    answer(&mut keen).await;
+    let mut slow = Vec::new();
+    for begin in [&b""[..], b"PRI * HT", b"POST /x HTT"] {
+        let mut stream = TcpStream::connect(server.http).await.unwrap();
+        stream.write_all(begin).await.unwrap();
+        slow.push(stream);
+    }
+    for mut stream in slow {
+        let mut rest = Vec::new();
+        let _ = stream.read_to_end(&mut rest).await;
+        assert!(rest.is_empty() || rest.starts_with(b"HTTP/1.1 408"), "{:?}", String::from_utf8_lossy(&rest));
+    }
+    // All that time the first one was idle.
+    keen.write_all(&post(b"")).await.unwrap();
+    assert!(answer(&mut keen).await.starts_with("HTTP/1.1 200"));
+    // Its next head begins and stops.
+    keen.write_all(b"POST /x HTT").await.unwrap();
+    let _ = answer(&mut keen).await;
+    server.arrived.close();
+    server.stop.cancel();
+    server.done.await.unwrap();
+}
+
+#[tokio::test]
+async fn a_body_that_stops_coming_is_answered_and_over() {
+    let server = start(|c| c.body_idle = Duration::from_millis(50)).await;
+    let mut stream = TcpStream::connect(server.http).await.unwrap();
+    let request = post(&push(1000).encode_to_vec());
+    stream.write_all(&request[..request.len() - 10]).await.unwrap();
+    let mut text = String::new();
+    stream.read_to_string(&mut text).await.unwrap();
+    assert!(text.starts_with("HTTP/1.1 504") && text.contains("deadline_exceeded"), "{text}");
+}
+
+#[tokio::test]
+async fn more_connections_than_allowed_wait_for_a_place() {
+    let mut server = start(|c| c.max_connections = 1).await;
+    let mut first = TcpStream::connect(server.http).await.unwrap();
+    first.write_all(&post(&push(2).encode_to_vec())).await.unwrap();
+    answer(&mut first).await;
+    let mut second = TcpStream::connect(server.http).await.unwrap();
+    second.write_all(&post(&push(3).encode_to_vec())).await.unwrap();
+    first.write_all(&post(&push(4).encode_to_vec())).await.unwrap();
+    answer(&mut first).await;
+    drop(first);
+    answer(&mut second).await;
+    let mut order = Vec::new();
+    for _ in 0..3 {
+        order.push(server.arrived.recv().await.unwrap());
+    }
+    assert_eq!(order, [2, 4, 3]);
+}
