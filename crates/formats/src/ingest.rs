@@ -11,6 +11,7 @@ use crate::folded;
 use crate::form;
 use crate::inflate;
 use crate::ingested::{Ingested, Notes, RawProfile};
+use crate::jfr;
 use crate::multipart;
 use crate::speedscope;
 use crate::stacks::{PprofHead, Stacks};
@@ -138,12 +139,7 @@ pub fn read(request: &IngestRequest<'_>) -> Result<Ingested, Fault> {
         Format::Trie => upload.push_stacks(&mut out, |s, _| trie::read(&body, s))?,
         Format::Tree => upload.push_stacks(&mut out, |s, _| tree::read(&body, &upload.caps, s))?,
         Format::Speedscope => speedscope::read(&upload, &body, &mut out)?,
-        Format::Jfr => {
-            return Err(Fault::new(
-                flamestore_model::Kind::Unimplemented,
-                "JFR recordings are not read: send pprof or OTLP",
-            ));
-        }
+        Format::Jfr => jfr::read(&upload, request.content_type, &body, &mut out)?,
         Format::Pprof => form::read(&upload, &body, None, &mut out)?,
         Format::PprofForm => form::read_form(&upload, &multipart::parts(request.content_type, &body)?, &mut out)?,
     }

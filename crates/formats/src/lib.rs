@@ -13,6 +13,7 @@ mod app_name;
 mod folded;
 mod form;
 mod inflate;
+mod jfr;
 mod multipart;
 mod protobuf;
 mod speedscope;

@@ -1,0 +1,81 @@
+//! Java Flight Recorder recordings, as async-profiler and the JDK write them.
+//!
+//! A recording is a row of chunks that stand alone: events, the types of all that is in the chunk (metadata), and tables
+//! of what events refer to (constant pools). Everything is read by the chunk's own metadata, so that unknown events and
+//! fields are skipped. Bench: `benches/formats.rs`.
+//!
+//! Source of the layout: the JDK's `jdk.jfr.internal` and `hotspot/share/jfr`, as described in
+//! <https://www.morling.dev/blog/jdk-flight-recorder-file-format/>.
+
+mod chunk;
+mod cursor;
+mod labels;
+mod metadata;
+mod names;
+mod pools;
+mod series;
+
+use bytes::Bytes;
+use flamestore_model::Fault;
+
+use crate::inflate;
+use crate::ingest::Upload;
+use crate::ingested::Ingested;
+use crate::jfr::labels::LabelsSnapshot;
+use crate::jfr::series::Recording;
+use crate::multipart;
+
+/// Reads a recording: the body itself, or the part `jfr` of a form with an optional part `labels`. Both may be gzip.
+///
+/// Errors: `Unprocessable` when there is no recording, or not even its first chunk can be read. A later chunk that
+/// cannot be read ends the reading and is noted.
+pub(crate) fn read(upload: &Upload<'_>, content_type: &str, body: &Bytes, out: &mut Ingested) -> Result<(), Fault> {
+    let cap = upload.caps.max_inflated_bytes;
+    let (mut recording, mut snapshot) = (None, LabelsSnapshot::default());
+    if multipart::is_multipart(content_type) {
+        for part in multipart::parts(content_type, body)? {
+            match part.name.as_str() {
+                "jfr" => recording = Some(inflate::inflated(&part.body, cap, "the part jfr")?),
+                "labels" => {
+                    let bytes = inflate::inflated(&part.body, cap, "the part labels")?;
+                    snapshot = LabelsSnapshot::read(&bytes).map_err(|_| {
+                        Fault::unprocessable("the form part labels is not a LabelsSnapshot in protobuf")
+                    })?;
+                }
+                _ => {
+                    out.notes.parts_ignored += 1;
+                    continue;
+                }
+            }
+            out.notes.parts_without_filename += u64::from(!part.has_filename);
+        }
+    } else {
+        recording = Some(body.clone());
+    }
+    let recording = recording.ok_or_else(|| Fault::unprocessable("the form has no part jfr, the recording itself"))?;
+
+    let mut events = Recording::new(upload.sample_rate, &upload.caps);
+    let mut rest = &recording[..];
+    while !rest.is_empty() {
+        let is_first = rest.len() == recording.len();
+        let chunk = chunk::split(rest).and_then(|(chunk, tail)| {
+            rest = tail;
+            events.chunk(chunk)
+        });
+        match chunk {
+            Ok(unreadable) => out.notes.events_unreadable += unreadable,
+            Err(chunk::Broken::Refused(fault)) => return Err(fault),
+            Err(chunk::Broken::Because(why)) if is_first => {
+                return Err(Fault::unprocessable(format!("the recording is not JFR that can be read: {why}")));
+            }
+            Err(chunk::Broken::Because(_)) => {
+                out.notes.events_unreadable += 1;
+                break;
+            }
+        }
+    }
+    events.finish(upload, &snapshot, out)
+}
+
+#[cfg(test)]
+mod tests;
