@@ -11,7 +11,7 @@ fn main() {
 const NODES: u32 = 12_000;
 const FUNCTIONS: u32 = 3_000;
 
-/// A tree like those of services: deep, wide in places, names that repeat. The same every time.
+/// A tree like those of services: some hundred frames deep, names that repeat. The same every time.
 fn dataset() -> (Symbols, Vec<i64>) {
     let mut symbols = Symbols::default();
     for i in 0..FUNCTIONS {
@@ -30,7 +30,7 @@ fn dataset() -> (Symbols, Vec<i64>) {
     let mut chance = 1u32;
     for node in 1..=NODES {
         chance = chance.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-        let back = 1 + (chance >> 16) % 24.min(node);
+        let back = 1 + (chance >> 16) % 200.min(node);
         // No two nodes have both parent and function in common.
         let location = (node * 7) % FUNCTIONS;
         symbols.stacks.parent.push(node - back);

@@ -40,13 +40,13 @@ impl Children {
 
 /// By node: the place of its name in the order of names.
 fn rank(names: &Strings, name: &[u32]) -> Vec<u32> {
-    let mut sorted: Vec<u32> = (0..names.len() as u32).collect();
-    sorted.sort_unstable_by_key(|id| {
-        let text = names.get(*id);
-        (text == OTHER, text)
-    });
+    let mut sorted: Vec<(&str, u32)> = (0..names.len() as u32).map(|id| (names.get(id), id)).collect();
+    sorted.sort_unstable();
+    if let Ok(place) = sorted.binary_search_by_key(&OTHER, |(text, _)| *text) {
+        sorted[place..].rotate_left(1);
+    }
     let mut rank_of = vec![0u32; names.len()];
-    for (place, id) in sorted.into_iter().enumerate() {
+    for (place, (_, id)) in sorted.into_iter().enumerate() {
         rank_of[id as usize] = place as u32;
     }
     name.iter().map(|id| rank_of[*id as usize]).collect()

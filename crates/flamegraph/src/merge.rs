@@ -16,13 +16,21 @@ use crate::tree::{Tree, sum_up};
 /// A source node or string that has no place in the merged tree (yet).
 const NONE: u32 = u32::MAX;
 
-/// Sums trees of any number of sources into one.
+/// Sums trees of any number of sources into one. Within a source, a name is one string and a child comes once, as
+/// interning makes them; so nothing is looked up as long as there is one source.
 #[derive(Debug, Clone, Default)]
 pub struct TreeMerger {
     tree: Tree,
-    /// Nodes of `tree` by (parent, name).
+    /// Made when the second source comes.
+    index: Option<Box<Index>>,
+}
+
+/// Finds what a tree holds.
+#[derive(Debug, Clone, Default)]
+struct Index {
+    /// Nodes by (parent, name).
     nodes: HashTable<u32>,
-    /// String ids of `tree.names` by text.
+    /// String ids by text.
     names: HashTable<u32>,
     hasher: RandomState,
 }
@@ -74,6 +82,9 @@ impl TreeMerger {
         if totals.first().is_none_or(|total| *total == 0) {
             return places;
         }
+        let TreeMerger { tree, index } = self;
+        let mut index =
+            if tree.is_empty() { index.as_mut() } else { Some(index.get_or_insert_with(|| Index::of(tree))) };
         let mut names_here = vec![NONE; strings.len()];
         places[ROOT as usize] = ROOT;
         for node in 1..parent.len() {
@@ -83,19 +94,51 @@ impl TreeMerger {
             }
             let known = &mut names_here[name[node] as usize];
             if *known == NONE {
-                *known = self.name(strings.get(name[node]));
+                *known = match (&mut index, strings.get(name[node])) {
+                    (_, "") => 0,
+                    (Some(index), text) => index.name(tree, text),
+                    (None, text) => tree.names.push(text),
+                };
             }
-            places[node] = self.child(up, *known);
+            places[node] = match &mut index {
+                Some(index) => index.child(tree, up, *known),
+                None => tree.push(up, *known, 0),
+            };
         }
         places
     }
 
-    /// The id of a name; made where there is none.
-    pub(crate) fn name(&mut self, text: &str) -> u32 {
-        if text.is_empty() {
-            return 0;
+    /// Adds a value to the child of a node by name; makes it where there is none. Returns the child.
+    pub(crate) fn add_child(&mut self, parent: u32, name: &str, value: i64) -> u32 {
+        let TreeMerger { tree, index } = self;
+        let index = index.get_or_insert_with(|| Index::of(tree));
+        let name = if name.is_empty() { 0 } else { index.name(tree, name) };
+        let node = index.child(tree, parent, name);
+        let sum = &mut tree.self_values[node as usize];
+        *sum = sum.saturating_add(value);
+        node
+    }
+}
+
+impl Index {
+    fn of(tree: &Tree) -> Box<Index> {
+        let hasher = RandomState::default();
+        let mut names = HashTable::with_capacity(tree.names.len());
+        for id in 1..tree.names.len() as u32 {
+            let hash = |id: &u32| hasher.hash_one(tree.names.get(*id));
+            names.insert_unique(hash(&id), id, hash);
         }
-        let TreeMerger { tree, names, hasher, .. } = self;
+        let mut nodes = HashTable::with_capacity(2 * tree.parent.len());
+        for node in 1..tree.parent.len() as u32 {
+            let hash = |node: &u32| hasher.hash_one(key_of(tree, *node));
+            nodes.insert_unique(hash(&node), node, hash);
+        }
+        Box::new(Index { nodes, names, hasher })
+    }
+
+    /// The id of a name that is not empty; made where there is none.
+    fn name(&mut self, tree: &mut Tree, text: &str) -> u32 {
+        let Index { names, hasher, .. } = self;
         let known = |id: &u32| tree.names.get(*id);
         match names.entry(hasher.hash_one(text), |id| known(id) == text, |id| hasher.hash_one(known(id))) {
             Entry::Occupied(place) => *place.get(),
@@ -108,28 +151,25 @@ impl TreeMerger {
     }
 
     /// The child of a node by name; made where there is none.
-    pub(crate) fn child(&mut self, parent: u32, name: u32) -> u32 {
-        let TreeMerger { tree, nodes, hasher, .. } = self;
-        let key_of = |node: &u32| key(tree.parent[*node as usize], tree.name[*node as usize]);
+    fn child(&mut self, tree: &mut Tree, parent: u32, name: u32) -> u32 {
+        let Index { nodes, hasher, .. } = self;
         let wanted = key(parent, name);
-        match nodes.entry(hasher.hash_one(wanted), |node| key_of(node) == wanted, |node| hasher.hash_one(key_of(node)))
-        {
+        match nodes.entry(
+            hasher.hash_one(wanted),
+            |node| key_of(tree, *node) == wanted,
+            |node| hasher.hash_one(key_of(tree, *node)),
+        ) {
             Entry::Occupied(place) => *place.get(),
             Entry::Vacant(place) => {
-                let node = tree.parent.len() as u32;
-                place.insert(node);
-                tree.parent.push(parent);
-                tree.name.push(name);
-                tree.self_values.push(0);
-                node
+                place.insert(tree.parent.len() as u32);
+                tree.push(parent, name, 0)
             }
         }
     }
+}
 
-    pub(crate) fn add_self(&mut self, node: u32, value: i64) {
-        let sum = &mut self.tree.self_values[node as usize];
-        *sum = sum.saturating_add(value);
-    }
+fn key_of(tree: &Tree, node: u32) -> u64 {
+    key(tree.parent[node as usize], tree.name[node as usize])
 }
 
 fn key(parent: u32, name: u32) -> u64 {

@@ -60,6 +60,14 @@ impl Tree {
         sum_up(&self.parent, self.self_values.clone())
     }
 
+    /// Adds a node; the caller has looked that the parent has no such child.
+    pub(crate) fn push(&mut self, parent: u32, name: u32, self_value: i64) -> u32 {
+        self.parent.push(parent);
+        self.name.push(name);
+        self.self_values.push(self_value);
+        self.parent.len() as u32 - 1
+    }
+
     /// Heap bytes held, for budgets.
     pub fn bytes(&self) -> usize {
         (self.parent.capacity() + self.name.capacity()) * 4 + self.self_values.capacity() * 8 + self.names.bytes()

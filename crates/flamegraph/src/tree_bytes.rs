@@ -65,9 +65,7 @@ impl Tree {
                 return Err(Fault::corrupt(format!("tree bytes hold more than {MAX_NODES} nodes")));
             }
             let node = Node::read(&mut bytes)?;
-            let name = merger.name(node.name);
-            let place = merger.child(parent, name);
-            merger.add_self(place, node.self_value);
+            let place = merger.add_child(parent, node.name, node.self_value);
             open.push((place, node.children));
         }
         if !bytes.is_empty() {

@@ -59,12 +59,6 @@ impl Tree {
         }
         *self = kept;
     }
-
-    fn push(&mut self, parent: u32, name: u32, self_value: i64) {
-        self.parent.push(parent);
-        self.name.push(name);
-        self.self_values.push(self_value);
-    }
 }
 
 /// The `max_nodes`-th largest total, or 0 when there are not more nodes than that.
