@@ -33,14 +33,17 @@ fn main() {
 /// Pushes for some seconds, asks, starts again over the log.
 async fn pushes(dir: &std::path::Path, pushers: u64, seconds: u64) {
     let engine = start(dir).await;
+    // Made beforehand: only the store is measured.
+    let bodies: Arc<Vec<bytes::Bytes>> = Arc::new((0..50).map(body).collect());
     let started = Instant::now();
     let tasks: Vec<_> = (0..pushers)
         .map(|p| {
-            let engine = engine.clone();
+            let (engine, bodies) = (engine.clone(), bodies.clone());
             tokio::spawn(async move {
                 let mut nanos = Vec::new();
                 while started.elapsed() < Duration::from_secs(seconds) {
-                    let profile = profile(p, nanos.len() as u64);
+                    let n = nanos.len() as u64;
+                    let profile = profile(p, n, bodies[n as usize % bodies.len()].clone());
                     let at = Instant::now();
                     let results = engine.push(&TenantId::anonymous(), vec![profile]).await;
                     nanos.push(at.elapsed().as_nanos() as u64);
@@ -60,7 +63,7 @@ async fn pushes(dir: &std::path::Path, pushers: u64, seconds: u64) {
     let elapsed = started.elapsed().as_secs_f64();
     nanos.sort_unstable();
     let us = |q: f64| nanos[((nanos.len() - 1) as f64 * q) as usize] / 1000;
-    let raw = profile(0, 0).raw.len();
+    let raw = bodies[0].len();
     println!(
         "push: {pushers} pushers, {:.0} profiles/s of {raw} bytes, p50 {} us, p99 {} us, p999 {} us, head {} bytes/profile",
         nanos.len() as f64 / elapsed,
@@ -87,7 +90,7 @@ async fn pushes(dir: &std::path::Path, pushers: u64, seconds: u64) {
 async fn starts(dir: &std::path::Path, blocks: u64) {
     let engine = start(dir).await;
     for i in 0..blocks {
-        engine.push(&TenantId::anonymous(), vec![profile(0, i)]).await.pop().expect("one").expect("a push");
+        engine.push(&TenantId::anonymous(), vec![profile(0, i, body(i))]).await.pop().expect("one").expect("a push");
         engine.flush().await.expect("a flush");
     }
     let total = total(&engine).await;
@@ -121,20 +124,22 @@ async fn total(engine: &Engine) -> i64 {
     engine.tree(&TenantId::anonymous(), &query).await.expect("an answer").value.total()
 }
 
-/// About 20 KB plain: 140 stacks of 20 frames out of 400 functions.
-fn profile(pusher: u64, n: u64) -> PushedProfile {
+/// About 20 KB plain: 140 stacks of 20 frames out of 320 functions.
+fn body(seed: u64) -> bytes::Bytes {
     let mut w = Writer::new();
     w.sample_type("cpu", "nanoseconds");
-    let mut bits = n % 50;
+    let mut bits = seed;
     for _ in 0..140 {
         bits = bits.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         let path = bits >> 33;
-        let stack: Vec<u64> = (0..20)
-            .rev()
-            .map(|depth| w.frame(&format!("package/function.{}.{depth}", path >> (20 - depth) & 15)))
-            .collect();
+        let frame = |depth: u32| format!("package/function.{}.{depth}", path >> (20 - depth) & 15);
+        let stack: Vec<u64> = (0..20).rev().map(|depth| w.frame(&frame(depth))).collect();
         w.sample(&stack, &[10_000_000 + (path & 1023) as i64], &[]);
     }
+    w.finish().into()
+}
+
+fn profile(pusher: u64, n: u64, raw: bytes::Bytes) -> PushedProfile {
     let labels = Labels::from_pairs([
         ("service_name", format!("service-{}", pusher % 4)),
         ("pod", format!("pod-{pusher}")),
@@ -143,7 +148,7 @@ fn profile(pusher: u64, n: u64) -> PushedProfile {
     PushedProfile {
         profile_id: ProfileId::v7(n, u128::from(pusher) << 60),
         time_nanos: START_NANOS + n as i64 * 15_000_000_000,
-        raw: w.finish().into(),
+        raw,
         options: NormalizeOptions {
             max_depth: 0,
             max_symbol_bytes: 0,
