@@ -166,17 +166,22 @@ impl Bucket {
                 .try_collect()
                 .await
         };
-        let fetched: Result<Vec<Bytes>, Fault> = fetched.map_err(|e| refusal::of(e, "read ranges of", key));
+        let fetched = match fetched {
+            Err(e) => Err(self.refused_range(e, &path, key, &reads).await),
+            Ok(bytes) => Ok(reads.iter().map(|r| r.start).zip(bytes).collect::<Vec<(u64, Bytes)>>()),
+        };
         watch.done(fetched.as_ref().is_err_and(|e| e.kind != Kind::NotFound));
-        let fetched: Vec<(u64, Bytes)> = reads.iter().map(|r| r.start).zip(fetched?).collect();
-        wanted
-            .iter()
-            .map(|w| {
-                ranges::cut(w, &fetched).ok_or_else(|| {
-                    Fault::corrupt(format!("bucket: {key:?} ends before byte {}: it is not what was written", w.end))
-                })
-            })
-            .collect()
+        let fetched = fetched?;
+        wanted.iter().map(|w| ranges::cut(w, &fetched).ok_or_else(|| too_short(key, w.end))).collect()
+    }
+
+    /// Stores refuse a range that starts behind the end in words of their own: asks for the size.
+    async fn refused_range(&self, e: Error, path: &Path, key: &str, reads: &[Range<u64>]) -> Fault {
+        let end = reads.iter().map(|r| r.end).max().unwrap_or(0);
+        if !matches!(e, Error::NotFound { .. }) && self.store.head(path).await.is_ok_and(|meta| meta.size < end) {
+            return too_short(key, end).caused_by(e);
+        }
+        refusal::of(e, "read ranges of", key)
     }
 
     /// What is known of an object; `None` when there is none.
@@ -268,6 +273,10 @@ impl Bucket {
         let start = self.observer.as_ref().map_or(0, |(_, clock)| clock.monotonic_nanos());
         Watch { observer: self.observer.clone(), start, op, bytes: bytes as u64, failed: false }
     }
+}
+
+fn too_short(key: &str, end: u64) -> Fault {
+    Fault::corrupt(format!("bucket: {key:?} ends before byte {end}: it is not what was written"))
 }
 
 /// Reports a call when dropped, so that one that is broken off is counted too.

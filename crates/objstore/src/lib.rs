@@ -14,4 +14,4 @@ pub mod observe;
 
 pub use bucket::{Bucket, LOCAL_GAP_BYTES, MAX_PARALLEL_RANGES, Object, Put, REMOTE_GAP_BYTES};
 pub use faulty::{Faulty, Verdict};
-pub use observe::{Observe, Op};
+pub use observe::{Call, Observe, Op};

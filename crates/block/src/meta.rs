@@ -1,0 +1,184 @@
+//! `meta.json`: what a block holds, and the checksums of its files. Version 1.
+
+use std::collections::BTreeMap;
+
+use flamestore_model::{Fault, TenantId, TimeRange};
+use serde::{Deserialize, Serialize};
+
+use crate::layout::{Table, VERSION};
+use crate::refusal::corrupt;
+use crate::ulid::Ulid;
+
+/// The file whose create-only put commits a block.
+pub const META_FILE: &str = "meta.json";
+
+/// What is known of a block without opening its files.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Meta {
+    /// Of the whole format.
+    pub version: u32,
+    pub ulid: Ulid,
+    pub tenant: String,
+    /// Of the first profile.
+    pub min_time_nanos: i64,
+    /// Of the last profile.
+    pub max_time_nanos: i64,
+    /// 0: flushed by an ingester; each compaction adds one.
+    pub level: u32,
+    pub origin: Origin,
+    pub stats: Stats,
+    /// By service name.
+    pub datasets: Vec<Dataset>,
+    pub files: Vec<File>,
+}
+
+/// Who made the block, of what.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Origin {
+    pub ingester: String,
+    pub epoch: u64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Stats {
+    pub series: u64,
+    /// Sample types of one pprof count each.
+    pub profiles: u64,
+    pub samples: u64,
+    /// All files without this one.
+    pub bytes: u64,
+}
+
+/// The part of one service.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Dataset {
+    pub service_name: String,
+    pub min_time_nanos: i64,
+    pub max_time_nanos: i64,
+    /// Sorted.
+    pub profile_types: Vec<String>,
+    /// For each label name the number of its values.
+    pub labels: BTreeMap<String, u64>,
+    pub rows: DatasetRows,
+}
+
+/// The dataset's rows in each file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct DatasetRows {
+    pub series: Rows,
+    pub profiles: Rows,
+    pub samples: Rows,
+    pub stacktraces: Rows,
+    pub fn_tree: Rows,
+    pub locations: Rows,
+    pub functions: Rows,
+}
+
+/// `[first, count]`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Rows(pub u64, pub u64);
+
+impl Rows {
+    pub(crate) fn range(self) -> std::ops::Range<u64> {
+        self.0..self.0.saturating_add(self.1)
+    }
+}
+
+/// One file of the block, with what it takes to notice damage in any part that is read.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct File {
+    /// Relative to the block's folder.
+    pub path: String,
+    pub size: u64,
+    /// CRC-32C of the whole file.
+    pub crc32c: u32,
+    /// Bytes from the end that hold page indexes and footer.
+    pub tail_bytes: u64,
+    /// The file in pieces of this many bytes, the last one shorter.
+    pub piece_bytes: u64,
+    /// CRC-32C of each piece, as eight hexadecimal digits one after another.
+    #[serde(with = "hex")]
+    pub piece_crc32c: Vec<u32>,
+}
+
+impl Meta {
+    /// Reads `meta.json`; refuses versions newer than [`VERSION`].
+    pub fn from_json(bytes: &[u8]) -> Result<Self, Fault> {
+        #[derive(Deserialize)]
+        struct Version {
+            version: u32,
+        }
+        let refuse = |e| Fault::corrupt("a block's meta.json cannot be read").caused_by(e);
+        let Version { version } = serde_json::from_slice(bytes).map_err(refuse)?;
+        if version == 0 || version > VERSION {
+            return Err(Fault::corrupt(format!(
+                "a block's meta.json has version {version}; this program reads versions 1 to {VERSION}"
+            )));
+        }
+        let meta: Meta = serde_json::from_slice(bytes).map_err(refuse)?;
+        for file in &meta.files {
+            let pieces =
+                file.size.checked_div(file.piece_bytes).map(|n| n + u64::from(file.size % file.piece_bytes > 0));
+            if pieces != Some(file.piece_crc32c.len() as u64) || file.tail_bytes > file.size {
+                return Err(corrupt(&meta.key(&file.path), "its sizes in meta.json do not fit each other"));
+            }
+        }
+        Ok(meta)
+    }
+
+    pub fn to_json(&self) -> Result<Vec<u8>, Fault> {
+        serde_json::to_vec(self).map_err(|e| Fault::internal("a block's meta.json cannot be written").caused_by(e))
+    }
+
+    pub fn range(&self) -> TimeRange {
+        TimeRange { from_nanos: self.min_time_nanos, to_nanos: self.max_time_nanos }
+    }
+
+    /// The key of one of the block's files.
+    pub fn key(&self, file: &str) -> String {
+        format!("{}/blocks/{}/{file}", self.tenant, self.ulid)
+    }
+
+    pub(crate) fn file(&self, table: Table) -> Result<&File, Fault> {
+        let found = self.files.iter().find(|f| f.path == table.file());
+        found.ok_or_else(|| corrupt(&self.key(META_FILE), format_args!("it does not list {}", table.file())))
+    }
+}
+
+/// The key of a block's `meta.json`.
+pub fn meta_key(tenant: &TenantId, ulid: Ulid) -> String {
+    format!("{tenant}/blocks/{ulid}/{META_FILE}")
+}
+
+impl Dataset {
+    pub fn range(&self) -> TimeRange {
+        TimeRange { from_nanos: self.min_time_nanos, to_nanos: self.max_time_nanos }
+    }
+}
+
+mod hex {
+    use std::fmt::Write;
+
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(crcs: &[u32], s: S) -> Result<S::Ok, S::Error> {
+        let mut text = String::with_capacity(crcs.len() * 8);
+        for crc in crcs {
+            // Writing to a string does not fail.
+            let _ = write!(text, "{crc:08x}");
+        }
+        s.serialize_str(&text)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(d: D) -> Result<Vec<u32>, D::Error> {
+        let text = String::deserialize(d)?;
+        text.as_bytes()
+            .chunks(8)
+            .map(|c| {
+                let digits = std::str::from_utf8(c).ok().filter(|c| c.len() == 8);
+                digits.and_then(|c| u32::from_str_radix(c, 16).ok())
+            })
+            .collect::<Option<_>>()
+            .ok_or_else(|| serde::de::Error::custom("checksums must be eight hexadecimal digits each"))
+    }
+}

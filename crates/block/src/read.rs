@@ -1,0 +1,244 @@
+//! Reading a block: which rows a query needs, and what they add up to.
+//!
+//! Answers mean the same as those of a head. Only the needed ranges of the files are fetched; footers, series and
+//! symbols stay in a [`BlockCache`]. Decoding runs on tokio's blocking threads.
+
+mod cache;
+mod columns;
+mod file;
+mod filter;
+mod object;
+mod pick;
+mod samples;
+mod series;
+mod symbols;
+
+use std::sync::Arc;
+
+use flamestore_flamegraph::{ProfileMerge, TreeMerger, fold};
+use flamestore_model::{Fault, Point, Select, SeriesInfo, SeriesPoints, TenantId, TreeQuery};
+use flamestore_objstore::Bucket;
+use flamestore_symbols::Symbols;
+use flamestore_symbols::call_site::at_or_below;
+use futures::{StreamExt, TryStreamExt};
+
+pub use cache::BlockCache;
+pub use file::WHOLE_FILE_BYTES;
+pub use samples::FETCH_ROWS;
+
+use crate::meta::Meta;
+use crate::refusal::corrupt;
+use filter::Filter;
+use samples::Wanted;
+
+/// Datasets of one block that are read at the same time.
+pub const MAX_PARALLEL_DATASETS: usize = 4;
+
+/// A committed block, open for queries. Cheap to clone; opening reads nothing.
+#[derive(Debug, Clone)]
+pub struct Block {
+    bucket: Bucket,
+    tenant: TenantId,
+    meta: Arc<Meta>,
+    cache: Arc<BlockCache>,
+}
+
+impl Block {
+    /// Fails when the meta is another tenant's.
+    pub fn open(bucket: Bucket, tenant: TenantId, meta: Arc<Meta>, cache: Arc<BlockCache>) -> Result<Self, Fault> {
+        if meta.tenant != tenant.as_str() {
+            return Err(Fault::internal(format!("block {} is not one of tenant {tenant}", meta.ulid)));
+        }
+        Ok(Block { bucket, tenant, meta, cache })
+    }
+
+    pub fn meta(&self) -> &Arc<Meta> {
+        &self.meta
+    }
+
+    /// The series with a matching profile. `range` is that of all profiles of the series in this block, `profiles`
+    /// counts the matching ones; with spans or traces, a profile matches when one of its samples does.
+    pub async fn series(&self, select: &Select) -> Result<Vec<SeriesInfo>, Fault> {
+        let filter = &Filter::new(select);
+        let found = self.each_dataset(filter, |dataset| async move {
+            let rows = self.series_of(dataset).await?;
+            let picked = self.pick(dataset, &rows, filter, filter.looks_at_samples()).await?;
+            let matching = if filter.looks_at_samples() {
+                let totals = self.totals(&picked, filter, None).await?;
+                picked.group(totals.iter().map(Option::is_some)).map(|g| g.filter(|there| *there).count()).collect()
+            } else {
+                picked.counts()
+            };
+            let infos = picked.series.iter().zip(matching).filter(|(_, n): &(_, usize)| *n > 0);
+            Ok(infos
+                .map(|(s, n)| {
+                    let row = &rows[s.row];
+                    SeriesInfo { labels: row.labels.clone(), range: row.range, profiles: n as u64 }
+                })
+                .collect::<Vec<_>>())
+        });
+        Ok(found.await?.into_iter().flatten().collect())
+    }
+
+    /// Times and totals of the matching profiles, by time. Totals count only matching samples; a profile without one is
+    /// left out.
+    pub async fn points(&self, query: &TreeQuery) -> Result<Vec<SeriesPoints>, Fault> {
+        let filter = &Filter::new(&query.select);
+        let found = self.each_dataset(filter, |dataset| async move {
+            let rows = self.series_of(dataset).await?;
+            let picked = self.pick(dataset, &rows, filter, true).await?;
+            let below = self.below(dataset, &query.call_site).await?;
+            let totals = if below.is_some() || filter.looks_at_samples() {
+                self.totals(&picked, filter, below).await?
+            } else {
+                picked.profiles.iter().map(|p| Some(p.total)).collect()
+            };
+            let points = picked.profiles.iter().zip(totals).map(|(p, total)| {
+                total.map(|total| Point { time_nanos: p.time_nanos, total, profile_id: p.profile_id })
+            });
+            Ok(picked
+                .series
+                .iter()
+                .zip(picked.group(points))
+                .map(|(s, points)| SeriesPoints {
+                    labels: rows[s.row].labels.clone(),
+                    points: points.flatten().collect(),
+                })
+                .filter(|series| !series.points.is_empty())
+                .collect::<Vec<_>>())
+        });
+        Ok(found.await?.into_iter().flatten().collect())
+    }
+
+    /// Adds the matching samples, merged by function name.
+    pub async fn add_tree(&self, query: &TreeQuery, into: &mut TreeMerger) -> Result<(), Fault> {
+        let filter = &Filter::new(&query.select);
+        let found = self.each_dataset(filter, |dataset| async move {
+            let (sums, symbols) = futures::try_join!(self.sums(dataset, filter), self.names_of(dataset))?;
+            Ok(sums.map(|sums| (sums, symbols)))
+        });
+        for (sums, symbols) in found.await?.into_iter().flatten() {
+            let (mut merger, call_site) = (std::mem::take(into), query.call_site.clone());
+            *into = blocking(move || {
+                let mut by_function = Vec::new();
+                fold(&sums, &symbols.stacks.fn_node, &mut by_function);
+                merger.add(&symbols.strings, &symbols.fn_tree, &by_function, &call_site);
+                Ok(merger)
+            })
+            .await?;
+        }
+        Ok(())
+    }
+
+    /// Adds the matching samples, merged by location.
+    pub async fn add_profile(&self, query: &TreeQuery, into: &mut ProfileMerge) -> Result<(), Fault> {
+        let filter = &Filter::new(&query.select);
+        let found = self.each_dataset(filter, |dataset| async move {
+            let (sums, symbols) = futures::try_join!(self.sums(dataset, filter), self.symbols_of(dataset))?;
+            Ok(sums.map(|sums| (sums, symbols)))
+        });
+        for (sums, symbols) in found.await?.into_iter().flatten() {
+            let (mut merge, call_site) = (std::mem::take(into), query.call_site.clone());
+            *into = blocking(move || {
+                merge.add(&symbols, &sums, &call_site);
+                Ok(merge)
+            })
+            .await?;
+        }
+        Ok(())
+    }
+
+    /// Asks the datasets that can have matching profiles, some at a time; answers in dataset order.
+    async fn each_dataset<T, F: Future<Output = Result<T, Fault>> + Send>(
+        &self,
+        filter: &Filter<'_>,
+        ask: impl Fn(usize) -> F,
+    ) -> Result<Vec<T>, Fault> {
+        let candidates = self.meta.datasets.iter().enumerate().filter(|(_, d)| filter.admits_dataset(d));
+        // Made before anything is awaited: the compiler then sees that the whole can be sent to another thread.
+        let asked: Vec<F> = candidates.map(|(i, _)| ask(i)).collect();
+        futures::stream::iter(asked).buffered(MAX_PARALLEL_DATASETS).try_collect().await
+    }
+
+    /// The matching values of a dataset by stack id, modulo 2^64. `None`: no profile matches.
+    async fn sums(&self, dataset: usize, filter: &Filter<'_>) -> Result<Option<Vec<i64>>, Fault> {
+        let rows = self.series_of(dataset).await?;
+        let picked = self.pick(dataset, &rows, filter, false).await?;
+        if picked.samples.is_empty() {
+            return Ok(None);
+        }
+        let stacks = self.stack_count(dataset)?;
+        let object = self.meta.key("samples.parquet");
+        let sums = self
+            .scan(&picked.joined_samples(), filter, vec![0i64; stacks], move |sums, _, wanted| {
+                wanted.each(|stack, value| {
+                    let sum =
+                        sums.get_mut(stack as usize).ok_or_else(|| corrupt(&object, "a stack id is too large"))?;
+                    // Saturating would make the answer depend on the order.
+                    *sum = sum.wrapping_add(value);
+                    Ok(())
+                })
+            })
+            .await?;
+        Ok(Some(sums))
+    }
+
+    /// For each picked profile the sum of its matching samples; `None` without one.
+    async fn totals(
+        &self,
+        picked: &pick::Picked,
+        filter: &Filter<'_>,
+        below: Option<Below>,
+    ) -> Result<Vec<Option<i64>>, Fault> {
+        let object = self.meta.key("samples.parquet");
+        self.scan(
+            &picked.samples,
+            filter,
+            vec![None; picked.samples.len()],
+            move |totals, profile, wanted: Wanted<'_>| {
+                let Some(total) = totals.get_mut(profile) else { return Ok(()) };
+                wanted.each(|stack, value| {
+                    let inside = match &below {
+                        Some(below) => below.holds(stack).ok_or_else(|| corrupt(&object, "a stack id is too large"))?,
+                        None => true,
+                    };
+                    if inside {
+                        *total = Some(total.unwrap_or(0i64).wrapping_add(value));
+                    }
+                    Ok(())
+                })
+            },
+        )
+        .await
+    }
+
+    async fn below(&self, dataset: usize, call_site: &[String]) -> Result<Option<Below>, Fault> {
+        if call_site.is_empty() {
+            return Ok(None);
+        }
+        let symbols = self.names_of(dataset).await?;
+        let nodes = at_or_below(&symbols.strings, &symbols.fn_tree, call_site);
+        Ok(Some(Below { symbols, nodes }))
+    }
+}
+
+/// Which stacks start with a call site.
+struct Below {
+    symbols: Arc<Symbols>,
+    nodes: Vec<bool>,
+}
+
+impl Below {
+    fn holds(&self, stack: u32) -> Option<bool> {
+        let node = *self.symbols.stacks.fn_node.get(stack as usize)?;
+        self.nodes.get(node as usize).copied()
+    }
+}
+
+/// Runs what computes for long away from the threads that wait.
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T, Fault> + Send + 'static) -> Result<T, Fault> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(done) => done,
+        Err(e) => Err(Fault::internal("reading a block was broken off").caused_by(e)),
+    }
+}
