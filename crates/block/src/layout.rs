@@ -48,7 +48,7 @@ pub(crate) struct Column {
     pub(crate) level: i32,
     /// Most rows of a page.
     pub(crate) page_rows: usize,
-    /// Whether smallest and largest values are kept by page.
+    /// Whether smallest and largest values are kept by page; they always are by row group.
     pub(crate) statistics: bool,
 }
 

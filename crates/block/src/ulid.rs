@@ -102,7 +102,7 @@ mod tests {
     fn ids_of_blocks_never_change() {
         let id = block_id(1_763_697_600_000, &[b"ingester-0", &7u64.to_le_bytes(), b"anonymous"]);
         assert_eq!(id.to_string(), "01KAJ939G0V1D0K20BV89T4VFT");
-        assert_ne!(id, block_id(1_763_697_600_000, &[b"ingester-", &[b'0'], &7u64.to_le_bytes(), b"anonymous"]));
+        assert_ne!(id, block_id(1_763_697_600_000, &[b"ingester-", b"0", &7u64.to_le_bytes(), b"anonymous"]));
     }
 
     proptest! {

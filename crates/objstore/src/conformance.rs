@@ -83,7 +83,7 @@ async fn what_is_not_there_is_said_to_be(bucket: &Bucket) {
         e.kind
     };
     assert_eq!(bucket.get("missing/key").await.map_err(kind), Err(Kind::NotFound));
-    assert_eq!(bucket.get_ranges("missing/key", &[0..1]).await.map_err(kind), Err(Kind::NotFound));
+    assert_eq!(bucket.get_range("missing/key", 0..1).await.map_err(kind), Err(Kind::NotFound));
     assert_eq!(bucket.head("missing/key").await.expect("head"), None);
     bucket.put("gone", Bytes::new()).await.expect("put");
     bucket.delete("gone").await.expect("delete");

@@ -110,7 +110,7 @@ fn properties(
     for (i, column) in columns.iter().enumerate() {
         let path = || ColumnPath::new(column.path.split('.').map(str::to_owned).collect());
         let encode = if dictionaries.contains(&i) { Encode::Dictionary } else { column.encode };
-        let statistics = if column.statistics { EnabledStatistics::Page } else { EnabledStatistics::None };
+        let statistics = if column.statistics { EnabledStatistics::Page } else { EnabledStatistics::Chunk };
         b = b
             .set_column_compression(path(), Compression::ZSTD(ZstdLevel::try_new(column.level)?))
             .set_column_data_page_row_count_limit(path(), column.page_rows)

@@ -7,6 +7,7 @@ mod held;
 mod made;
 mod naive;
 mod round_trip;
+mod shuffled;
 
 use std::sync::Arc;
 
