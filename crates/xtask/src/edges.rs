@@ -42,7 +42,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
 /// Which may use anything of ours.
 const FREE: &[&str] = &["flamestore", "testkit", "tests", "xtask", "prebuild"];
 
-pub fn check() -> Result<(), Failure> {
+pub(crate) fn check() -> Result<(), Failure> {
     let text = output(Path::new("cargo"), &["metadata", "--format-version=1", "--no-deps"])?;
     let metadata: Value = serde_json::from_str(&text).map_err(|e| Failure(e.to_string()))?;
     let found = edges(&metadata);

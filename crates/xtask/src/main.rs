@@ -1,6 +1,7 @@
 //! One command for everything a developer does: `cargo xtask run | test | check | bench | ci`.
 
 mod edges;
+mod fuzz;
 mod references;
 mod shell;
 mod walk;
@@ -15,6 +16,7 @@ cargo xtask test          every test of the workspace, with the real binary and 
 cargo xtask check         format, lints, import directions, walk links, generated references
 cargo xtask references    write the generated references (docs/reference) anew
 cargo xtask bench [crate] the benches, in release
+cargo xtask fuzz [secs]   every fuzz target for so many seconds (20)
 cargo xtask ci            check, then test
 ";
 
@@ -28,6 +30,11 @@ fn main() -> ExitCode {
         ["references"] => references::write(),
         ["bench"] => cargo(&["bench", "--workspace", "--benches"]),
         ["bench", name] => cargo(&["bench", "--package", &format!("flamestore-{name}")]),
+        ["fuzz"] => fuzz::run(20),
+        ["fuzz", seconds] => match seconds.parse() {
+            Ok(seconds) => fuzz::run(seconds),
+            Err(_) => Err(Failure(format!("{seconds:?} is no number of seconds"))),
+        },
         ["ci"] => check().and_then(|()| test()),
         _ => {
             eprint!("{USAGE}");

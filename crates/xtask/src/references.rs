@@ -7,7 +7,7 @@ use crate::shell::{Failure, cargo, output, root, target_dir};
 const PAGES: &[&str] = &["config", "metrics"];
 
 /// Fails when a page in `docs/reference` is not what the binary would write.
-pub fn check() -> Result<(), Failure> {
+pub(crate) fn check() -> Result<(), Failure> {
     for (page, fresh) in pages()? {
         let path = root().join(format!("docs/reference/{page}.md"));
         if fs::read_to_string(&path).unwrap_or_default() != fresh {
@@ -17,7 +17,7 @@ pub fn check() -> Result<(), Failure> {
     Ok(())
 }
 
-pub fn write() -> Result<(), Failure> {
+pub(crate) fn write() -> Result<(), Failure> {
     for (page, fresh) in pages()? {
         fs::write(root().join(format!("docs/reference/{page}.md")), fresh)?;
     }

@@ -6,7 +6,7 @@ use std::process::Command;
 
 /// A sentence for the developer.
 #[derive(Debug)]
-pub struct Failure(pub String);
+pub(crate) struct Failure(pub String);
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -21,20 +21,20 @@ impl From<std::io::Error> for Failure {
 }
 
 /// The top of the checkout.
-pub fn root() -> PathBuf {
+pub(crate) fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").components().collect()
 }
 
-pub fn target_dir() -> PathBuf {
+pub(crate) fn target_dir() -> PathBuf {
     std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from)
 }
 
-pub fn cargo(args: &[&str]) -> Result<(), Failure> {
+pub(crate) fn cargo(args: &[&str]) -> Result<(), Failure> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     run(Path::new(&cargo), args)
 }
 
-pub fn run(program: &Path, args: &[&str]) -> Result<(), Failure> {
+pub(crate) fn run(program: &Path, args: &[&str]) -> Result<(), Failure> {
     let status = Command::new(program).args(args).current_dir(root()).status()?;
     if status.success() {
         Ok(())
@@ -43,7 +43,7 @@ pub fn run(program: &Path, args: &[&str]) -> Result<(), Failure> {
     }
 }
 
-pub fn output(program: &Path, args: &[&str]) -> Result<String, Failure> {
+pub(crate) fn output(program: &Path, args: &[&str]) -> Result<String, Failure> {
     let out = Command::new(program).args(args).current_dir(root()).output()?;
     if !out.status.success() {
         return Err(Failure(format!(

@@ -9,7 +9,7 @@ use crate::shell::{Failure, root};
 /// Fewer steps than this mean that the walk was broken, not shortened.
 const MIN_STEPS: usize = 10;
 
-pub fn check() -> Result<(), Failure> {
+pub(crate) fn check() -> Result<(), Failure> {
     let docs = root().join("docs");
     let text = fs::read_to_string(docs.join("WALK.md"))?;
     let mut steps = 0;

@@ -1,6 +1,7 @@
 //! The labels of an upload, checked and put in order.
 
-use flamestore_limits::{Limits, relabel};
+use flamestore_limits::Limits;
+use flamestore_limits::relabel::relabel;
 use flamestore_model::labels::{is_legacy_name, names};
 use flamestore_model::{Discard, Fault, Labels, LabelsBuilder};
 
@@ -85,7 +86,10 @@ fn sanitised(name: &str, limits: &Limits) -> Result<String, Fault> {
 
 /// Applies the tenant's rules. `None`: a rule dropped the series.
 pub fn relabelled(labels: LabelsBuilder, limits: &Limits) -> Option<LabelsBuilder> {
-    let mut labels = relabel::apply(&limits.ingestion_relabeling(), labels)?;
+    let mut labels = labels;
+    if !limits.series_rules().iter().all(|rules| relabel(*rules, &mut labels)) {
+        return None;
+    }
     // They tell the server what the client did; nothing is stored of them.
     labels.remove(names::DELTA).remove(names::ORDER);
     keep_session(&mut labels, limits.max_sessions_per_series);
@@ -114,7 +118,7 @@ pub fn validate(labels: &LabelsBuilder, limits: &Limits) -> Result<(), Fault> {
         return Err(Fault::invalid(format!("invalid metric name: {} has no __name__", shown()))
             .discarding(Discard::InvalidLabels));
     }
-    let (count, max) = (labels.len(), limits.max_label_names_per_series);
+    let (count, max) = (labels.len() as u64, limits.max_label_names_per_series);
     if max > 0 && count > max {
         return Err(Fault::invalid(format!(
             "series {} has {count} label names; limit {max} (validation.max-label-names-per-series)",
@@ -123,14 +127,14 @@ pub fn validate(labels: &LabelsBuilder, limits: &Limits) -> Result<(), Fault> {
         .discarding(Discard::MaxLabelNamesPerSeries));
     }
     for label in labels.iter() {
-        let (len, max) = (label.name.len(), limits.max_label_name_length);
+        let (len, max) = (label.name.len() as u64, limits.max_label_name_length);
         if max > 0 && len > max {
             return Err(Fault::invalid(format!(
                 "label name of {len} bytes is too long; limit {max} (validation.max-length-label-name)"
             ))
             .discarding(Discard::LabelNameTooLong));
         }
-        let (len, max) = (label.value.len(), limits.max_label_value_length);
+        let (len, max) = (label.value.len() as u64, limits.max_label_value_length);
         if max > 0 && len > max {
             return Err(Fault::invalid(format!(
                 "value of label {:?} has {len} bytes, which is too long; limit {max} (validation.max-length-label-value)",

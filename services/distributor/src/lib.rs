@@ -5,13 +5,12 @@
 
 pub mod push;
 
-pub mod admit;
 pub mod labels;
 pub mod split;
 
 pub mod grpc;
 pub mod http;
 
-mod metrics;
+pub mod observe;
 
-pub use push::{Distributor, Origin, Parts, RawSeries};
+pub use push::{Distributor, Door, Parts, Receipt};

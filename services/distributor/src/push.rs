@@ -2,18 +2,22 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
 use flamestore_api::{Ingester, PushedProfile};
 use flamestore_clock::{Chance, Clock};
-use flamestore_limits::{Limits, Overrides};
+use flamestore_formats::{Notes, RawProfile};
+use flamestore_limits::{HumanDuration, Limits, Overrides, RateLimiter};
+use flamestore_model::labels::names;
 use flamestore_model::{Discard, Fault, Kind, ProfileId, TenantId};
 use flamestore_pprof::{Caps, NormalizeOptions, Profile, Spy, check, decode, normalize};
-use flamestore_telemetry::Metrics;
 
-use crate::admit::Admission;
 use crate::labels;
-use crate::metrics::Count;
+use crate::observe::{Count, Observe};
 use crate::split;
+
+/// The largest inflated pprof that any configuration allows.
+pub const MAX_INFLATED_BYTES: usize = 1 << 30;
+/// Distributors that share a tenant's rate. One process is the only one.
+const DISTRIBUTORS: usize = 1;
 
 /// The things a distributor works with.
 pub struct Parts {
@@ -21,33 +25,22 @@ pub struct Parts {
     pub overrides: Arc<Overrides>,
     pub clock: Arc<dyn Clock>,
     pub chance: Arc<dyn Chance>,
-    pub metrics: Arc<Metrics>,
+    pub observer: Arc<dyn Observe>,
 }
 
 /// Takes uploads. Cheap to share: all state is in its parts.
 pub struct Distributor {
     parts: Parts,
-    admission: Admission,
+    rate: RateLimiter,
 }
 
-/// Some pprof files with the labels that the client gave them.
-#[derive(Debug, Clone)]
-pub struct RawSeries {
-    /// In the client's order; a name may come twice, which is refused later with the series.
-    pub labels: Vec<(String, String)>,
-    /// pprof files, gzip or plain.
-    pub profiles: Vec<Bytes>,
-    pub origin: Origin,
-}
-
-/// What the door knows about where a profile comes from.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Origin {
-    pub spy: Spy,
-    /// Replaces profile times of the year 1970, in nanoseconds since the epoch.
-    pub fallback_time_nanos: Option<i64>,
-    /// A body that is no pprof is "unprocessable" (422) at the doors that say so, else plainly invalid (400).
-    pub undecodable_is_unprocessable: bool,
+/// Where an upload came in: what the answers to its faults look like.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Door {
+    /// `push.v1` and OTLP: bytes that are no pprof are invalid (400).
+    Push,
+    /// `/ingest`: they are unprocessable (422).
+    Ingest,
 }
 
 /// What became of a push that was accepted.
@@ -61,7 +54,7 @@ pub struct Receipt {
 
 impl Distributor {
     pub fn new(parts: Parts) -> Self {
-        Distributor { admission: Admission::new(parts.clock.clone()), parts }
+        Distributor { rate: RateLimiter::new(parts.clock.clone()), parts }
     }
 
     pub fn overrides(&self) -> &Arc<Overrides> {
@@ -72,32 +65,35 @@ impl Distributor {
         &self.parts.clock
     }
 
-    pub fn metrics(&self) -> &Arc<Metrics> {
-        &self.parts.metrics
+    /// Counts an upload that was refused before it could be pushed.
+    pub(crate) fn count_refused(&self, tenant: &TenantId, fault: &Fault, bytes: usize) {
+        Count { observer: &*self.parts.observer, tenant }.refused(fault, bytes);
     }
 
-    /// Takes some series. Each profile stands for itself: the good ones are kept even when the answer is the fault of
-    /// a bad one. Answers when everything that was accepted is durable and readable.
-    pub async fn push(&self, tenant: &TenantId, series: Vec<RawSeries>) -> Result<Receipt, Fault> {
-        if series.iter().all(|s| s.profiles.is_empty()) {
-            return Err(Fault::invalid("no profiles received: send at least one series with one sample"));
+    pub(crate) fn count_notes(&self, tenant: &TenantId, notes: &Notes) {
+        if *notes != Notes::default() {
+            self.parts.observer.passed_over(tenant, notes);
         }
+    }
+
+    /// Takes some profiles. Each stands for itself: the good ones are kept even when the answer is the fault of a bad
+    /// one. Answers when everything that was accepted is durable and readable.
+    pub async fn push(&self, tenant: &TenantId, uploads: Vec<RawProfile>, door: Door) -> Result<Receipt, Fault> {
         let limits = self.parts.overrides.of(tenant);
-        let count = Count::new(&self.parts.metrics, tenant);
+        let count = Count { observer: &*self.parts.observer, tenant };
         let mut receipt = Receipt::default();
-        let mut accepted = Vec::new();
+        let mut accepted = Vec::with_capacity(uploads.len());
         let mut first_fault = None;
-        for (index, one) in series.into_iter().enumerate() {
-            for raw in &one.profiles {
-                match self.prepare(tenant, &limits, &one, raw.clone(), &count) {
-                    Ok(prepared) => {
-                        receipt.dropped_samples += prepared.dropped_samples;
-                        accepted.extend(prepared.profile);
-                    }
-                    Err(fault) => {
-                        count.discarded(&fault, raw.len());
-                        first_fault.get_or_insert(fault.at(format_args!("series {index}")));
-                    }
+        for (index, upload) in uploads.into_iter().enumerate() {
+            let bytes = upload.pprof.len();
+            match self.prepare(tenant, &limits, upload, door, &count) {
+                Ok(prepared) => {
+                    receipt.dropped_samples += prepared.dropped_samples;
+                    accepted.extend(prepared.profile);
+                }
+                Err(fault) => {
+                    count.refused(&fault, bytes);
+                    first_fault.get_or_insert_with(|| fault.at(format_args!("profile {index} of the push")));
                 }
             }
         }
@@ -105,6 +101,7 @@ impl Distributor {
         if !accepted.is_empty() {
             for result in self.parts.ingester.push(tenant, accepted).await {
                 if let Err(fault) = result {
+                    count.refused(&fault, 0);
                     first_fault.get_or_insert(fault);
                 }
             }
@@ -117,36 +114,36 @@ impl Distributor {
         &self,
         tenant: &TenantId,
         limits: &Limits,
-        series: &RawSeries,
-        raw: Bytes,
+        mut upload: RawProfile,
+        door: Door,
         count: &Count<'_>,
     ) -> Result<Prepared, Fault> {
         let now = self.parts.clock.now_nanos();
-        let labels = labels::of_series(&series.labels, limits)?;
-        let profile = decode(&raw, limits.max_profile_size_bytes).map_err(|f| {
-            if series.origin.undecodable_is_unprocessable && f.discard != Some(Discard::ProfileSizeLimit) {
-                Fault { kind: Kind::Unprocessable, ..f }
-            } else {
-                f
-            }
-        })?;
-        count.received(raw.len(), &profile);
-        self.admission.rate(tenant, limits, profile.text.len() + labels.text_bytes())?;
-        let time_nanos = mended_time(&profile, series.origin, now);
+        let labels = labels::of_series(&upload.labels, limits)?;
+        let profile = match upload.decoded.take() {
+            Some(decoded) => *decoded,
+            None => decode(&upload.pprof, max_inflated(limits)).map_err(|fault| match (door, fault.discard) {
+                (Door::Ingest, Some(Discard::MalformedProfile)) => fault.as_kind(Kind::Unprocessable),
+                _ => fault,
+            })?,
+        };
+        count.received(labels.get(names::PROFILE_NAME).unwrap_or(""), upload.pprof.len(), &profile);
+        self.rate.admit(tenant, profile.text.len() + labels.text_bytes(), limits, DISTRIBUTORS)?;
+        let time_nanos = upload.time_nanos(profile.time_nanos, now);
         check_window(time_nanos, now, limits)?;
-        check(&profile, &caps(limits))?;
+        check(&profile, &caps(limits, upload.spy))?;
 
         let options = NormalizeOptions {
-            max_depth: limits.max_profile_stacktrace_depth as u32,
-            max_symbol_bytes: limits.max_profile_symbol_value_length as u32,
-            max_inflated_bytes: limits.max_profile_size_bytes as u32,
+            max_depth: clamped(limits.max_profile_stacktrace_depth),
+            max_symbol_bytes: clamped(limits.max_profile_symbol_value_length),
+            max_inflated_bytes: clamped(max_inflated(limits) as u64),
             go: is_go(&profile),
-            spy: series.origin.spy,
+            spy: upload.spy,
         };
         let samples = profile.samples.len();
         let normalized = normalize(profile, &options);
         let dropped = normalized.dropped;
-        count.dropped(&dropped);
+        count.dropped(Discard::MalformedProfile, dropped.broken());
         if normalized.groups.is_empty() {
             // Nothing but zeros is a quiet program; nothing but broken samples is a broken client.
             return match dropped.broken() {
@@ -159,13 +156,15 @@ impl Distributor {
             };
         }
         let stored = split::into_series(&normalized, &labels, limits)?;
-        count.kept(&normalized, &stored);
         if stored.is_empty() {
+            let samples = normalized.groups.iter().map(|g| g.rows.len() as u64).sum();
+            count.dropped(Discard::DroppedByRelabelRules, samples);
             return Ok(Prepared { profile: None, dropped_samples: dropped.broken() });
         }
+        count.kept(&normalized, stored.len());
         let profile_id = ProfileId::v7((now / 1_000_000).max(0) as u64, self.parts.chance.next_u128());
         let profile =
-            PushedProfile { profile_id, time_nanos, raw, options, series: stored, decoded: Some(Box::new(normalized)) };
+            PushedProfile { profile_id, time_nanos, raw: upload.pprof, options, series: stored, decoded: Some(Box::new(normalized)) };
         Ok(Prepared { profile: Some(profile), dropped_samples: dropped.broken() })
     }
 }
@@ -184,42 +183,40 @@ fn is_go(profile: &Profile) -> bool {
     })
 }
 
-fn caps(limits: &Limits) -> Caps {
+fn caps(limits: &Limits, spy: Spy) -> Caps {
     Caps {
-        max_samples: limits.max_profile_stacktrace_samples,
-        max_sample_labels: limits.max_profile_stacktrace_sample_labels,
+        max_samples: limits.max_profile_stacktrace_samples as usize,
+        max_sample_labels: limits.max_profile_stacktrace_sample_labels as usize,
+        spy,
     }
 }
 
-/// A profile without a time gets the time of its arrival; one from 1970 (some clients count from their own start)
-/// the time that the request names.
-fn mended_time(profile: &Profile, origin: Origin, now: i64) -> i64 {
-    const YEAR_1970_NANOS: i64 = 365 * 86_400 * 1_000_000_000;
-    match (profile.time_nanos, origin.fallback_time_nanos) {
-        (t, Some(fallback)) if (0..YEAR_1970_NANOS).contains(&t) => fallback,
-        (0, None) => now,
-        (t, _) => t,
+/// The largest inflated pprof. Without a limit of its own, a profile is bounded by the largest body.
+fn max_inflated(limits: &Limits) -> usize {
+    match limits.max_profile_size_bytes {
+        0 => limits.body_limit_bytes().unwrap_or(MAX_INFLATED_BYTES).min(MAX_INFLATED_BYTES),
+        n => usize::try_from(n).unwrap_or(MAX_INFLATED_BYTES).min(MAX_INFLATED_BYTES),
     }
+}
+
+fn clamped(n: u64) -> u32 {
+    u32::try_from(n).unwrap_or(u32::MAX)
 }
 
 fn check_window(time_nanos: i64, now: i64, limits: &Limits) -> Result<(), Fault> {
     let age = i128::from(now) - i128::from(time_nanos);
-    let nanos = |d: std::time::Duration| i128::try_from(d.as_nanos()).unwrap_or(i128::MAX);
-    let (old, new) = (limits.reject_older_than.into(), limits.reject_newer_than.into());
-    let too_old = nanos(old) > 0 && age > nanos(old);
-    let too_new = nanos(new) > 0 && -age > nanos(new);
-    if !(too_old || too_new) {
-        return Ok(());
-    }
-    let (word, limit, key) = if too_old {
-        ("older", old, "validation.reject-older-than")
+    let beyond = |distance: i128, limit: HumanDuration| limit.enabled().is_some() && distance > i128::from(limit.nanos());
+    let (word, limit, key) = if beyond(age, limits.reject_older_than) {
+        ("older", limits.reject_older_than, "validation.reject-older-than")
+    } else if beyond(-age, limits.reject_newer_than) {
+        ("newer", limits.reject_newer_than, "validation.reject-newer-than")
     } else {
-        ("newer", new, "validation.reject-newer-than")
+        return Ok(());
     };
     Err(Fault::invalid(format!(
         "profile time {time_nanos} ns is outside the ingestion window: more than {} s {word} than now ({now} ns); \
          mend the sender's clock or raise {key}",
-        limit.as_secs()
+        limit.nanos() / 1_000_000_000
     ))
     .discarding(Discard::NotInIngestionWindow))
 }

@@ -2,7 +2,8 @@
 
 use std::fmt::Write;
 
-use flamestore_limits::{Limits, relabel};
+use flamestore_limits::Limits;
+use flamestore_limits::relabel::relabel;
 use flamestore_model::labels::names;
 use flamestore_model::{Fault, StoredSeries};
 use flamestore_pprof::Normalized;
@@ -27,7 +28,7 @@ pub fn into_series(
                 (profile.str(profile.period_type.kind), profile.str(profile.period_type.unit));
             let mut labels = labels.clone();
             labels.set(names::TYPE, kind).set(names::UNIT, unit);
-            if !relabel::keeps(&limits.sample_type_relabeling_rules, &labels) {
+            if !relabel(limits.sample_type_relabeling_rules.iter(), &mut labels) {
                 continue;
             }
             let name = labels.get(names::PROFILE_NAME).unwrap_or("");

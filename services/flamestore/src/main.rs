@@ -1,3 +1,76 @@
-//! All of Flamestore in one process.
+//! All of Flamestore in one process: `flamestore -target=all`.
 
-fn main() {}
+mod observers;
+mod pages;
+mod process;
+mod version;
+
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use flamestore_clock::SystemClock;
+use flamestore_config::{Config, Start, World, load};
+use flamestore_model::Fault;
+use flamestore_telemetry::logging::{self, Format};
+
+#[cfg(feature = "jemalloc")]
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
+fn main() -> ExitCode {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    if let [only] = args.as_slice()
+        && let Some(page) = only.strip_prefix("-reference=")
+    {
+        return print_reference(page);
+    }
+    let config = match load(&args, &World::of_process(version::line())) {
+        Ok(Start::Print(text)) => {
+            println!("{text}");
+            return ExitCode::SUCCESS;
+        }
+        Ok(Start::Run(config)) => *config,
+        Err(fault) => return refused(&fault),
+    };
+    match serve(config) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(fault) => refused(&fault),
+    }
+}
+
+fn serve(config: Config) -> Result<(), Fault> {
+    let clock = Arc::new(SystemClock::default());
+    logging::init(&config.server.log_level, Format::parse(&config.server.log_format)?, clock.clone())?;
+    #[cfg(feature = "failpoints")]
+    let _failpoints = fail::FailScenario::setup();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .thread_name("flamestore")
+        .build()
+        .map_err(|e| Fault::internal("the runtime cannot be made").caused_by(e))?;
+    runtime.block_on(process::run(config, clock))
+}
+
+fn refused(fault: &Fault) -> ExitCode {
+    eprintln!("flamestore: {fault}");
+    let mut cause = std::error::Error::source(fault);
+    while let Some(e) = cause {
+        eprintln!("  because: {e}");
+        cause = e.source();
+    }
+    ExitCode::FAILURE
+}
+
+/// The reference pages that are made from the code, for `cargo xtask references`.
+fn print_reference(page: &str) -> ExitCode {
+    let text = match page {
+        "config" => flamestore_config::reference_markdown(),
+        "metrics" => flamestore_telemetry::metrics::reference_markdown(),
+        _ => {
+            eprintln!("flamestore: there is no generated page {page:?}: config, metrics");
+            return ExitCode::FAILURE;
+        }
+    };
+    print!("{text}");
+    ExitCode::SUCCESS
+}

@@ -1,1 +1,53 @@
-//! Keeps profiles: the engine as a service.
+//! The ingester: keeps profiles. The store itself is `flamestore-engine`; here it is made from the configuration and run.
+
+pub mod bucket;
+pub mod settings;
+
+use std::sync::Arc;
+
+use flamestore_block::BlockCache;
+use flamestore_clock::{Chance, Clock};
+use flamestore_config::Config;
+use flamestore_engine::{Engine, Observe, Parts, Replayed};
+use flamestore_model::Fault;
+use flamestore_objstore::Bucket;
+
+/// The things an ingester works with.
+pub struct IngesterParts {
+    pub bucket: Bucket,
+    pub clock: Arc<dyn Clock>,
+    pub chance: Arc<dyn Chance>,
+    pub observer: Arc<dyn Observe>,
+    pub wal_observer: Arc<dyn flamestore_wal::Observer>,
+}
+
+/// The store of this process, not started.
+pub fn engine(config: &Config, parts: IngesterParts) -> Arc<Engine> {
+    let IngesterParts { bucket, clock, chance, observer, wal_observer } = parts;
+    let cache = BlockCache::new(config.querier.block_cache_bytes as u64);
+    Arc::new(Engine::new(Parts {
+        config: settings::engine(config),
+        bucket,
+        cache,
+        clock,
+        chance,
+        observer,
+        wal_observer,
+    }))
+}
+
+/// Reads the bucket and the log, and says in the log what was found.
+pub async fn start(engine: &Engine) -> Result<Replayed, Fault> {
+    let replayed = engine.start().await?;
+    let stats = engine.stats();
+    tracing::info!(
+        blocks = stats.blocks,
+        profiles = replayed.profiles,
+        skipped = replayed.skipped,
+        torn_bytes = replayed.torn_bytes,
+        damaged = replayed.damaged,
+        seconds = replayed.took.as_secs_f64(),
+        "log replayed"
+    );
+    Ok(replayed)
+}

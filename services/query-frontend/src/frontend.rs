@@ -3,17 +3,17 @@
 use std::sync::Arc;
 
 use flamestore_clock::Clock;
-use flamestore_limits::{Limits, Overrides};
+use flamestore_limits::{HumanDuration, Limits, Overrides};
 use flamestore_model::{Fault, TenantId};
 use flamestore_querier::Querier;
-use flamestore_telemetry::Metrics;
+
 
 /// The things a frontend works with.
 pub struct Parts {
     pub querier: Querier,
     pub overrides: Arc<Overrides>,
     pub clock: Arc<dyn Clock>,
-    pub metrics: Arc<Metrics>,
+
 }
 
 /// The read doors. Keeps nothing between requests.
@@ -45,21 +45,24 @@ impl Frontend {
 
     /// What the asker may ask: of several tenants, each limit is the smallest that any of them sets.
     pub(crate) fn limits(&self, asker: &Asker) -> Arc<Limits> {
-        let mut all = asker.tenants.iter().map(|t| self.parts.overrides.of(t));
-        let Some(first) = all.next() else { return self.parts.overrides.defaults() };
-        all.fold(first, |strict, other| {
-            let mut limits = (*strict).clone();
-            let smaller = |a: usize, b: usize| if a == 0 || (b != 0 && b < a) { b } else { a };
-            limits.max_flamegraph_nodes_default = smaller(limits.max_flamegraph_nodes_default, other.max_flamegraph_nodes_default);
-            limits.max_flamegraph_nodes_max = smaller(limits.max_flamegraph_nodes_max, other.max_flamegraph_nodes_max);
-            let shorter = |a: std::time::Duration, b: std::time::Duration| {
-                if a.is_zero() || (!b.is_zero() && b < a) { b } else { a }
-            };
-            limits.max_query_length = shorter(limits.max_query_length.into(), other.max_query_length.into()).into();
-            limits.max_query_lookback = shorter(limits.max_query_lookback.into(), other.max_query_lookback.into()).into();
-            Arc::new(limits)
-        })
+        let overrides = &self.parts.overrides;
+        let all = asker.tenants.iter().map(|t| overrides.of(t));
+        all.reduce(|strict, other| Arc::new(strictest(&strict, &other))).unwrap_or_else(|| overrides.defaults().clone())
     }
+}
+
+fn strictest(a: &Limits, b: &Limits) -> Limits {
+    /// Zero means "no limit".
+    fn smaller<T: Copy + Ord + Default>(a: T, b: T) -> T {
+        let none = T::default();
+        if a == none || (b != none && b < a) { b } else { a }
+    }
+    let mut out = a.clone();
+    out.max_flamegraph_nodes_default = smaller(a.max_flamegraph_nodes_default, b.max_flamegraph_nodes_default);
+    out.max_flamegraph_nodes_max = smaller(a.max_flamegraph_nodes_max, b.max_flamegraph_nodes_max);
+    out.max_query_length = HumanDuration(smaller(a.max_query_length.0, b.max_query_length.0));
+    out.max_query_lookback = HumanDuration(smaller(a.max_query_lookback.0, b.max_query_lookback.0));
+    out
 }
 
 /// Runs work of some milliseconds where it holds up no other request.

@@ -2,8 +2,11 @@
 
 use std::sync::Arc;
 
-use flamestore_flamegraph::{Aggregation, Diff, Flamegraph, GoPgo, Heatmap, HeatmapKind, Series};
-use flamestore_model::{Fault, Label, Labels, Select, Selector, TimeRange};
+use flamestore_flamegraph::group::LabelList;
+use flamestore_flamegraph::heatmap::{Heatmap, HeatmapOptions, Slot};
+use flamestore_flamegraph::series::{Aggregation, Exemplar, Series, SeriesOptions};
+use flamestore_flamegraph::{Diff, Flamegraph, GoPgo};
+use flamestore_model::{Fault, Label, Select, Selector, SeriesInfo, TimeRange};
 use flamestore_proto::google::v1::Profile;
 use flamestore_proto::querier::v1 as wire;
 use flamestore_proto::querier::v1::querier_service_server::QuerierService;
@@ -13,7 +16,7 @@ use prost::Message;
 use tonic::{Request, Response, Status};
 
 use crate::frontend::{Asker, Frontend};
-use crate::heatmap::HeatmapRequest;
+use crate::heatmap::{Counted, HeatmapRequest};
 use crate::select::Fields;
 use crate::series::SeriesRequest;
 use crate::stacktraces::{Form, MergeRequest, Merged};
@@ -27,7 +30,7 @@ type Answer<T> = Result<Response<T>, Status>;
 
 fn asker<T>(request: &Request<T>) -> Result<Asker, Fault> {
     let tenants = Tenants::of(request.extensions())?.all().to_vec();
-    let utf8_names = Capabilities::of(request.extensions()).allow_utf8_label_names;
+    let utf8_names = request.extensions().get::<Capabilities>().is_some_and(|c| c.allow_utf8_label_names);
     Ok(Asker { tenants, utf8_names })
 }
 
@@ -42,7 +45,7 @@ impl QuerierDoor {
         asker: &Asker,
         matchers: &[String],
         range: Option<TimeRange>,
-    ) -> Result<Vec<flamestore_model::SeriesInfo>, Fault> {
+    ) -> Result<Vec<SeriesInfo>, Fault> {
         let selector = Selector::parse_all(matchers)?;
         let Some(range) = range else { return Ok(Vec::new()) };
         let select = Select { selector, ..Select::everything(range) };
@@ -210,25 +213,19 @@ impl QuerierService for QuerierDoor {
                 call_site,
                 ..Fields::default()
             };
-            let series = self
-                .0
-                .select_series(
-                    &asker,
-                    SeriesRequest {
-                        wanted: fields.read()?,
-                        start_ms: r.start,
-                        end_ms: r.end,
-                        step_seconds: r.step,
-                        group_by: r.group_by.clone(),
-                        aggregation: match r.aggregation() {
-                            types::TimeSeriesAggregationType::Sum => Aggregation::Sum,
-                            types::TimeSeriesAggregationType::Average => Aggregation::Average,
-                        },
-                        limit: r.limit.and_then(|n| usize::try_from(n).ok()).unwrap_or(0),
-                        exemplars: r.exemplar_type() == types::ExemplarType::Individual,
-                    },
-                )
-                .await?;
+            let options = SeriesOptions {
+                group_by: r.group_by.clone(),
+                aggregation: match r.aggregation() {
+                    types::TimeSeriesAggregationType::Sum => Aggregation::Sum,
+                    types::TimeSeriesAggregationType::Average => Aggregation::Average,
+                },
+                limit: r.limit.and_then(|n| usize::try_from(n).ok()).unwrap_or(0),
+                exemplars: r.exemplar_type() == types::ExemplarType::Individual,
+            };
+            let wanted = fields.read()?;
+            let series =
+                SeriesRequest { wanted, start_ms: r.start, end_ms: r.end, step_seconds: r.step, options };
+            let series = self.0.select_series(&asker, series).await?;
             Ok(wire::SelectSeriesResponse { series: series.into_iter().map(series_of_wire).collect() })
         };
         done(answer.await)
@@ -237,8 +234,8 @@ impl QuerierService for QuerierDoor {
     async fn select_heatmap(&self, request: Request<wire::SelectHeatmapRequest>) -> Answer<wire::SelectHeatmapResponse> {
         let answer = async {
             let asker = asker(&request)?;
-            let heatmaps = self.0.select_heatmap(&asker, heatmap_request(request.get_ref())?).await?;
-            Ok(wire::SelectHeatmapResponse { series: heatmaps.into_iter().map(heatmap).collect() })
+            let map = self.0.select_heatmap(&asker, heatmap_request(request.get_ref())?).await?;
+            Ok(wire::SelectHeatmapResponse { series: heatmap(map) })
         };
         done(answer.await)
     }
@@ -314,16 +311,16 @@ fn merge_request(r: &wire::SelectMergeStacktracesRequest) -> Result<MergeRequest
 }
 
 fn heatmap_request(r: &wire::SelectHeatmapRequest) -> Result<HeatmapRequest, Fault> {
-    let kind = match r.query_type() {
-        wire::HeatmapQueryType::Individual => HeatmapKind::Individual,
-        wire::HeatmapQueryType::Span => HeatmapKind::Span,
+    let counted = match r.query_type() {
+        wire::HeatmapQueryType::Individual => Counted::Profiles,
+        wire::HeatmapQueryType::Span => Counted::Spans,
         wire::HeatmapQueryType::Unspecified => {
             return Err(Fault::invalid("query_type must be HEATMAP_QUERY_TYPE_INDIVIDUAL or HEATMAP_QUERY_TYPE_SPAN"));
         }
     };
-    let exemplars = match (r.exemplar_type(), kind) {
+    let exemplars = match (r.exemplar_type(), counted) {
         (types::ExemplarType::Unspecified | types::ExemplarType::None, _) => false,
-        (types::ExemplarType::Individual, HeatmapKind::Individual) | (types::ExemplarType::Span, HeatmapKind::Span) => true,
+        (types::ExemplarType::Individual, Counted::Profiles) | (types::ExemplarType::Span, Counted::Spans) => true,
         _ => return Err(Fault::invalid("exemplar_type must be none or the same as query_type")),
     };
     let limit = match r.limit {
@@ -336,10 +333,8 @@ fn heatmap_request(r: &wire::SelectHeatmapRequest) -> Result<HeatmapRequest, Fau
         start_ms: r.start,
         end_ms: r.end,
         step_seconds: r.step,
-        group_by: r.group_by.clone(),
-        kind,
-        exemplars,
-        limit,
+        counted,
+        options: HeatmapOptions { group_by: r.group_by.clone(), limit, exemplars },
     })
 }
 
@@ -370,8 +365,8 @@ fn pair_of(label: Label) -> types::LabelPair {
     types::LabelPair { name: label.name.to_string(), value: label.value.to_string() }
 }
 
-fn pairs(labels: Vec<(String, String)>) -> Vec<types::LabelPair> {
-    labels.into_iter().map(|(name, value)| types::LabelPair { name, value }).collect()
+fn pairs(labels: LabelList) -> Vec<types::LabelPair> {
+    labels.into_iter().map(|(name, value)| types::LabelPair { name: name.to_string(), value: value.to_string() }).collect()
 }
 
 fn series_of_wire(series: Series) -> types::Series {
@@ -382,24 +377,48 @@ fn series_of_wire(series: Series) -> types::Series {
             value: p.value,
             timestamp: p.time_ms,
             annotations: Vec::new(),
-            exemplars: p
-                .exemplar
-                .into_iter()
-                .map(|e| types::Exemplar {
-                    timestamp: e.time_ms,
-                    profile_id: e.profile_id.to_string(),
-                    span_id: String::new(),
-                    trace_id: String::new(),
-                    value: e.value,
-                    labels: pairs(e.labels),
-                })
-                .collect(),
+            exemplars: p.exemplar.into_iter().map(exemplar).collect(),
         })
         .collect();
     types::Series { labels: pairs(series.labels), points }
 }
 
-fn heatmap(map: Heatmap) -> types::HeatmapSeries {
-    let _ = Labels::default;
-    types::HeatmapSeries { labels: pairs(map.labels), slots: map.slots.into_iter().map(slot).collect() }
+fn exemplar(e: Exemplar) -> types::Exemplar {
+    types::Exemplar {
+        timestamp: e.time_ms,
+        profile_id: e.profile_id.to_string(),
+        value: e.value,
+        labels: pairs(e.labels),
+        ..types::Exemplar::default()
+    }
+}
+
+fn heatmap(map: Heatmap) -> Vec<types::HeatmapSeries> {
+    let y_min: Vec<f64> = map.y_min.iter().map(|y| *y as f64).collect();
+    map.series
+        .into_iter()
+        .map(|series| types::HeatmapSeries {
+            labels: pairs(series.labels),
+            slots: series.slots.into_iter().map(|slot| heatmap_slot(slot, &y_min)).collect(),
+        })
+        .collect()
+}
+
+fn heatmap_slot(slot: Slot, y_min: &[f64]) -> types::HeatmapSlot {
+    types::HeatmapSlot {
+        timestamp: slot.time_ms,
+        y_min: y_min.to_vec(),
+        counts: slot.counts.iter().map(|n| i32::try_from(*n).unwrap_or(i32::MAX)).collect(),
+        exemplars: slot
+            .exemplars
+            .into_iter()
+            .map(|e| types::Exemplar {
+                timestamp: e.time_ms,
+                profile_id: e.profile_id.to_string(),
+                value: e.value,
+                labels: pairs(e.labels),
+                ..types::Exemplar::default()
+            })
+            .collect(),
+    }
 }

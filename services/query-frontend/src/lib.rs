@@ -15,6 +15,7 @@ pub mod heatmap;
 pub mod series;
 pub mod stacktraces;
 
+pub mod about;
 pub mod grpc;
 pub mod http;
 pub mod render;

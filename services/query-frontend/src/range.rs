@@ -17,8 +17,7 @@ pub fn checked(start_ms: i64, end_ms: i64, limits: &Limits, now_ms: i64) -> Resu
         return Err(Fault::invalid(format!("query start time {start_ms} is after end time {end_ms}"))
             .discarding(Discard::InvalidTimeRange));
     }
-    let millis = |d: std::time::Duration| i64::try_from(d.as_millis()).unwrap_or(i64::MAX);
-    let (lookback, longest) = (millis(limits.max_query_lookback.into()), millis(limits.max_query_length.into()));
+    let (lookback, longest) = (limits.max_query_lookback.nanos() / 1_000_000, limits.max_query_length.nanos() / 1_000_000);
     let mut start_ms = start_ms;
     if lookback > 0 {
         let oldest = now_ms.saturating_sub(lookback);
@@ -68,7 +67,7 @@ pub fn max_nodes(asked: Option<i64>, limits: &Limits) -> Result<usize, Fault> {
             "max_nodes is {asked} but must be set (at most {max}: querier.max-flamegraph-nodes-max)"
         ))
         .discarding(Discard::FlamegraphLimit)),
-        Ok(n) if n as u64 > max as u64 => Err(Fault::invalid(format!(
+        Ok(n) if n as u64 > max => Err(Fault::invalid(format!(
             "max_nodes {n} is over the limit of {max} (querier.max-flamegraph-nodes-max)"
         ))
         .discarding(Discard::FlamegraphLimit)),

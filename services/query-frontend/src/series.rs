@@ -1,7 +1,7 @@
 //! Time series of profile totals.
 
-use flamestore_flamegraph::{Aggregation, Grid, Series, SeriesOptions, select_series};
-use flamestore_model::{Fault, TimeRange};
+use flamestore_flamegraph::series::{Grid, Series, SeriesOptions, select_series};
+use flamestore_model::Fault;
 
 use crate::frontend::{Asker, Frontend, off_the_reactor};
 use crate::range;
@@ -17,15 +17,11 @@ pub struct SeriesRequest {
     pub start_ms: i64,
     pub end_ms: i64,
     pub step_seconds: f64,
-    pub group_by: Vec<String>,
-    pub aggregation: Aggregation,
-    /// Most series to return; 0: all.
-    pub limit: usize,
-    pub exemplars: bool,
+    pub options: SeriesOptions,
 }
 
 impl Frontend {
-    /// Answers `SelectSeries`. The first point, at `start`, covers the step before it.
+    /// Answers `SelectSeries`.
     pub async fn select_series(&self, asker: &Asker, request: SeriesRequest) -> Result<Vec<Series>, Fault> {
         let limits = self.limits(asker);
         let Some(range) = range::checked(request.start_ms, request.end_ms, &limits, self.now_ms())? else {
@@ -36,27 +32,18 @@ impl Frontend {
         if (grid.end_ms - grid.start_ms) / step_ms > MAX_POINTS {
             return Err(Fault::invalid(format!("step {step_ms} ms gives more than {MAX_POINTS} points: raise the step")));
         }
-        let points = self.querier().points(&asker.tenants, &request.wanted.over(range)).await?.value;
-        let options = SeriesOptions {
-            group_by: request.group_by,
-            aggregation: request.aggregation,
-            limit: request.limit,
-            exemplars: request.exemplars,
-        };
-        off_the_reactor(move || select_series(&points, grid, &options)).await
+        self.series_on(asker, &request.wanted, grid, request.options).await
     }
 
-    /// The values of a timeline: totals by step, gaps absent.
-    pub(crate) async fn timeline(
+    /// Totals on a grid that has been checked.
+    pub(crate) async fn series_on(
         &self,
         asker: &Asker,
         wanted: &Wanted,
-        range: TimeRange,
         grid: Grid,
-        group_by: Vec<String>,
+        options: SeriesOptions,
     ) -> Result<Vec<Series>, Fault> {
-        let points = self.querier().points(&asker.tenants, &wanted.over(range)).await?.value;
-        let options = SeriesOptions { group_by, ..SeriesOptions::default() };
+        let points = self.querier().points(&asker.tenants, &wanted.over(grid.read_range())).await?.value;
         off_the_reactor(move || select_series(&points, grid, &options)).await
     }
 }
@@ -67,7 +54,7 @@ pub(crate) fn step_ms(seconds: f64) -> Result<Option<i64>, Fault> {
         return Ok(None);
     }
     if seconds < 0.001 {
-        return Err(Fault::invalid("step must be >= 1ms"));
+        return Err(Fault::invalid(format!("step is {seconds} s but must be at least 1 ms")));
     }
     Ok(Some((seconds * 1000.0).min(i64::MAX as f64 / 4.0) as i64))
 }

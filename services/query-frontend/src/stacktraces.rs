@@ -48,12 +48,20 @@ impl Frontend {
         let range = range::checked(request.start_ms, request.end_ms, &limits, self.now_ms())?;
         match request.form {
             Form::Flamegraph => {
-                let tree = self.tree(asker, &request.wanted, range).await?;
-                off_the_reactor(move || Merged::Flamegraph(tree.truncated(max_nodes).flamegraph())).await
+                let mut tree = self.tree(asker, &request.wanted, range).await?;
+                off_the_reactor(move || {
+                    tree.truncate(max_nodes);
+                    Merged::Flamegraph(tree.flamegraph())
+                })
+                .await
             }
             Form::Tree => {
-                let tree = self.tree(asker, &request.wanted, range).await?;
-                off_the_reactor(move || Merged::Tree(tree.truncated(max_nodes).to_bytes())).await
+                let mut tree = self.tree(asker, &request.wanted, range).await?;
+                off_the_reactor(move || {
+                    tree.truncate(max_nodes);
+                    Merged::Tree(tree.to_bytes())
+                })
+                .await
             }
             Form::Dot => {
                 let nodes = request.max_nodes.map_or(DEFAULT_DOT_NODES, |_| max_nodes);

@@ -1,0 +1,43 @@
+//! `push.v1.PusherService`: the door of SDKs and Alloy.
+
+use std::sync::Arc;
+
+use flamestore_formats::RawProfile;
+use flamestore_model::Fault;
+use flamestore_pprof::Spy;
+use flamestore_proto::push::v1::pusher_service_server::PusherService;
+use flamestore_proto::push::v1::{PushRequest, PushResponse};
+use flamestore_rpc::{Tenants, to_status};
+use tonic::{Request, Response, Status};
+
+use crate::push::{Distributor, Door};
+
+/// The gRPC face of a [`Distributor`]; the Connect layer speaks through it too.
+#[derive(Clone)]
+pub struct PusherDoor(pub Arc<Distributor>);
+
+#[tonic::async_trait]
+impl PusherService for PusherDoor {
+    async fn push(&self, request: Request<PushRequest>) -> Result<Response<PushResponse>, Status> {
+        let tenant = Tenants::of(request.extensions()).and_then(|t| t.single().cloned()).map_err(to_status)?;
+        let uploads = uploads(request.into_inner()).map_err(to_status)?;
+        self.0.push(&tenant, uploads, Door::Push).await.map_err(to_status)?;
+        Ok(Response::new(PushResponse {}))
+    }
+}
+
+/// One upload for each sample. Ids and annotations that clients send are not kept: ids are made here, so that they are
+/// unique.
+fn uploads(request: PushRequest) -> Result<Vec<RawProfile>, Fault> {
+    let mut out = Vec::with_capacity(request.series.len());
+    for series in request.series {
+        let labels: Vec<_> = series.labels.into_iter().map(|l| (l.name, l.value)).collect();
+        for sample in series.samples {
+            out.push(RawProfile { labels: labels.clone(), pprof: sample.raw_profile, spy: Spy::Other, from_nanos: None, decoded: None });
+        }
+    }
+    if out.is_empty() {
+        return Err(Fault::invalid("no profiles received: send at least one series with one sample"));
+    }
+    Ok(out)
+}

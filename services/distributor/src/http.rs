@@ -1,0 +1,96 @@
+//! The plain HTTP write doors: `/ingest` and `/pyroscope/ingest`.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::{Body, Bytes};
+use axum::extract::{Request, State};
+use axum::response::{IntoResponse, Response};
+use axum::routing::post;
+use flamestore_formats::Caps;
+use flamestore_formats::ingest::{self, IngestParams, IngestRequest};
+use flamestore_limits::Limits;
+use flamestore_model::{Discard, Fault, Kind, TenantId};
+use flamestore_rpc::{Tenants, plain_response};
+use http::HeaderMap;
+use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+
+use crate::push::{Distributor, Door, MAX_INFLATED_BYTES};
+
+/// Largest inflated body of formats that are not pprof, as a multiple of the largest profile: recordings hold many.
+const INFLATED_PER_PROFILE: usize = 16;
+
+/// The routes. They need the tenant that the rpc layer reads from the request.
+pub fn routes(distributor: Arc<Distributor>) -> Router {
+    Router::new()
+        .route("/ingest", post(ingest))
+        .route("/pyroscope/ingest", post(ingest))
+        .with_state(distributor)
+}
+
+async fn ingest(State(distributor): State<Arc<Distributor>>, request: Request) -> Response {
+    match take(&distributor, request).await {
+        Ok(()) => ().into_response(),
+        Err(fault) => plain_response(fault).into_response(),
+    }
+}
+
+/// Reads an upload and pushes what is in it. An upload with nothing in it is a success.
+async fn take(distributor: &Distributor, request: Request) -> Result<(), Fault> {
+    let tenant = Tenants::of(request.extensions())?.single()?.clone();
+    let limits = distributor.overrides().of(&tenant);
+    let pairs = form_urlencoded::parse(request.uri().query().unwrap_or("").as_bytes());
+    let params = IngestParams::from_pairs(pairs);
+    let (parts, body) = request.into_parts();
+    let body = whole(body, &limits, &tenant, distributor).await?;
+    let read = IngestRequest {
+        params: &params,
+        content_type: text(&parts.headers, CONTENT_TYPE),
+        content_encoding: text(&parts.headers, CONTENT_ENCODING),
+        body,
+        now_nanos: distributor.clock().now_nanos(),
+        caps: caps(&limits),
+    };
+    let ingested = ingest::read(&read).inspect_err(|fault| distributor.count_refused(&tenant, fault, read.body.len()))?;
+    distributor.count_notes(&tenant, &ingested.notes);
+    distributor.push(&tenant, ingested.profiles, Door::Ingest).await?;
+    Ok(())
+}
+
+/// The whole body, within the tenant's limit.
+async fn whole(body: Body, limits: &Limits, tenant: &TenantId, distributor: &Distributor) -> Result<Bytes, Fault> {
+    let max = limits.body_limit_bytes().unwrap_or(MAX_INFLATED_BYTES);
+    match Limited::new(body, max).collect().await {
+        Ok(body) => Ok(body.to_bytes()),
+        Err(e) if e.is::<LengthLimitError>() => {
+            let fault = Fault::new(
+                Kind::TooLarge,
+                format!("the body is larger than {max} bytes: send less, or raise distributor.ingestion-body-limit-mb"),
+            )
+            .discarding(Discard::BodySizeLimitExceeded);
+            distributor.count_refused(tenant, &fault, max);
+            Err(fault)
+        }
+        Err(e) => Err(Fault::new(Kind::TimedOut, "the body did not arrive").caused_by(e)),
+    }
+}
+
+fn caps(limits: &Limits) -> Caps {
+    let clamp = |n: u64| usize::try_from(n).unwrap_or(usize::MAX);
+    let max_profile_bytes = clamp(limits.max_profile_size_bytes).min(MAX_INFLATED_BYTES);
+    Caps {
+        max_inflated_bytes: match max_profile_bytes {
+            0 => limits.body_limit_bytes().unwrap_or(MAX_INFLATED_BYTES),
+            n => n.saturating_mul(INFLATED_PER_PROFILE).min(MAX_INFLATED_BYTES),
+        },
+        max_profile_bytes,
+        max_samples: clamp(limits.max_profile_stacktrace_samples),
+        max_depth: clamp(limits.max_profile_stacktrace_depth),
+        max_symbol_bytes: clamp(limits.max_profile_symbol_value_length),
+    }
+}
+
+fn text(headers: &HeaderMap, name: http::HeaderName) -> &str {
+    headers.get(name).and_then(|v| v.to_str().ok()).unwrap_or("")
+}

@@ -1,0 +1,76 @@
+//! What a distributor tells of itself. Metrics are made of it elsewhere.
+
+use std::fmt;
+
+use flamestore_formats::Notes;
+use flamestore_model::{Discard, Fault, TenantId};
+use flamestore_pprof::{Normalized, Profile};
+
+/// Told of everything that comes in, is kept, and is thrown away.
+pub trait Observe: Send + Sync + fmt::Debug {
+    /// A pprof was decoded.
+    fn received(&self, tenant: &TenantId, profile_name: &str, received: Received);
+    /// A profile was accepted, as `series` series.
+    fn kept(&self, tenant: &TenantId, samples: u64, series: u64);
+    /// Data was thrown away.
+    fn discarded(&self, tenant: &TenantId, reason: Discard, samples: u64, bytes: u64);
+    /// Something in an upload had no meaning and was passed over.
+    fn passed_over(&self, tenant: &TenantId, notes: &Notes);
+}
+
+/// Sizes of one pprof as it came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Received {
+    pub compressed_bytes: u64,
+    pub inflated_bytes: u64,
+    pub samples: u64,
+    /// What the samples take of the inflated bytes, when each number takes eight.
+    pub samples_bytes: u64,
+}
+
+/// An observer with the tenant that a push is of.
+pub(crate) struct Count<'a> {
+    pub(crate) observer: &'a dyn Observe,
+    pub(crate) tenant: &'a TenantId,
+}
+
+impl Count<'_> {
+    pub(crate) fn received(&self, profile_name: &str, compressed_bytes: usize, profile: &Profile) {
+        let received = Received {
+            compressed_bytes: compressed_bytes as u64,
+            inflated_bytes: profile.text.len() as u64,
+            samples: profile.samples.len() as u64,
+            samples_bytes: 8 * (profile.sample_locations.len() + profile.values.len()) as u64,
+        };
+        self.observer.received(self.tenant, profile_name, received);
+    }
+
+    pub(crate) fn kept(&self, normalized: &Normalized, series: usize) {
+        let samples: usize = normalized.groups.iter().map(|g| g.rows.len()).sum();
+        self.observer.kept(self.tenant, samples as u64, series as u64);
+    }
+
+    /// A refused upload of so many bytes.
+    pub(crate) fn refused(&self, fault: &Fault, bytes: usize) {
+        if let Some(reason) = fault.discard {
+            self.observer.discarded(self.tenant, reason, 1, bytes as u64);
+        }
+    }
+
+    pub(crate) fn dropped(&self, reason: Discard, samples: u64) {
+        if samples > 0 {
+            self.observer.discarded(self.tenant, reason, samples, 0);
+        }
+    }
+}
+
+/// Listens to nothing.
+#[derive(Debug, Default, Clone, Copy)]
+pub struct Unobserved;
+
+impl Observe for Unobserved {
+    fn received(&self, _: &TenantId, _: &str, _: Received) {}
+    fn kept(&self, _: &TenantId, _: u64, _: u64) {}
+    fn discarded(&self, _: &TenantId, _: Discard, _: u64, _: u64) {}
+    fn passed_over(&self, _: &TenantId, _: &Notes) {}
+}

@@ -1,0 +1,231 @@
+//! The wiring: which part speaks to which, and the order of start and stop.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, ToSocketAddrs};
+use std::sync::Arc;
+use std::time::Duration;
+
+use flamestore_clock::{Clock, SeededChance};
+use flamestore_config::config::Server;
+use flamestore_config::runtime::Reload;
+use flamestore_config::{Config, RuntimeFiles};
+use flamestore_distributor::Distributor;
+use flamestore_distributor::grpc::PusherDoor;
+
+use flamestore_ingester::IngesterParts;
+use flamestore_limits::Overrides;
+use flamestore_model::{Fault, Kind};
+use flamestore_proto::capabilities::v1::feature_flags_service_server::FeatureFlagsServiceServer;
+use flamestore_proto::push::v1::pusher_service_server::PusherServiceServer;
+use flamestore_proto::querier::v1::querier_service_server::QuerierServiceServer;
+use flamestore_proto::version::v1::version_server::VersionServer;
+use flamestore_querier::Querier;
+use flamestore_query_frontend::Frontend;
+use flamestore_query_frontend::about::AboutDoor;
+use flamestore_query_frontend::grpc::QuerierDoor;
+use flamestore_rpc::{BodyCaps, Front, Router, Tenancy, served};
+use flamestore_service::{ListenerConfig, Listeners, Readiness};
+use flamestore_telemetry::{BuildInfo, Metrics};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+use tonic::service::Routes;
+
+use crate::observers::Observers;
+use crate::pages::Pages;
+use crate::version;
+
+/// How often the state of the store is looked at for `/ready`.
+const READY_TICK: Duration = Duration::from_millis(500);
+
+/// Runs until a signal or a failure; returns when everything that was acknowledged is in the bucket or in the log.
+pub(crate) async fn run(config: Config, clock: Arc<dyn Clock>) -> Result<(), Fault> {
+    if !config.target.is_all() {
+        return Err(Fault::new(Kind::Unimplemented, "only -target=all is built yet: the parts do not run apart"));
+    }
+    for note in &config.notes {
+        tracing::info!("{note}");
+    }
+    let metrics = Arc::new(Metrics::new(&BuildInfo {
+        version: version::VERSION,
+        revision: version::REVISION,
+        branch: version::BRANCH,
+        compiler: version::COMPILER,
+    }));
+    let observers = Observers::new(metrics.clone());
+    let bucket = flamestore_ingester::bucket::open(&config)?.observed(observers.clone(), clock.clone());
+    let chance = Arc::new(SeededChance::from_system());
+    let overrides = Arc::new(Overrides::new(config.limits.clone()));
+    let engine = flamestore_ingester::engine(
+        &config,
+        IngesterParts {
+            bucket,
+            clock: clock.clone(),
+            chance: chance.clone(),
+            observer: observers.clone(),
+            wal_observer: observers.clone(),
+        },
+    );
+    let distributor = Arc::new(Distributor::new(flamestore_distributor::Parts {
+        ingester: engine.clone(),
+        overrides: overrides.clone(),
+        clock: clock.clone(),
+        chance,
+        observer: observers.clone(),
+    }));
+    let frontend = Frontend::new(flamestore_query_frontend::Parts {
+        querier: Querier::new(vec![engine.clone()]),
+        overrides: overrides.clone(),
+        clock: clock.clone(),
+    });
+    let readiness = Readiness::default();
+    let pages = Pages::new(&config, overrides.clone(), metrics.clone(), clock.clone());
+    let front = front(&config, &clock, &observers, &distributor, &frontend, &readiness, pages)?;
+
+    let listeners = Listeners::bind(listener_config(&config.server)?).await?;
+    let (http, grpc) = (listeners.http_addr(), listeners.grpc_addr());
+    tracing::info!(%http, grpc = %grpc.map(|a| a.to_string()).unwrap_or_default(), "listening");
+
+    let stop_serving = CancellationToken::new();
+    let stop_store = CancellationToken::new();
+    let serving = tokio::spawn(listeners.run(front.clone(), front.grpc_door(), stop_serving.clone()));
+    let reloading = tokio::spawn(reload(config.runtime_config.clone(), overrides));
+    let ready = readiness.condition("store");
+    ready.fails("replaying the log");
+
+    // While it replays, the doors are open and say so: /ready gives the reason, calls are unavailable.
+    tokio::select! {
+        started = flamestore_ingester::start(&engine) => { started?; }
+        () = asked_to_stop() => return Ok(()),
+    }
+    ready.holds();
+    let watching = {
+        let engine = engine.clone();
+        tokio::spawn(async move {
+            loop {
+                match engine.ready() {
+                    Ok(()) => ready.holds(),
+                    Err(fault) => ready.fails(fault.to_string()),
+                }
+                observers.store(&engine.stats());
+                tokio::time::sleep(READY_TICK).await;
+            }
+        })
+    };
+    let mut storing = {
+        let (engine, stop) = (engine.clone(), stop_store.clone());
+        tokio::spawn(async move { engine.run(stop.cancelled_owned()).await })
+    };
+    tracing::info!("ready");
+
+    let stored = tokio::select! {
+        () = asked_to_stop() => None,
+        ended = &mut storing => Some(ended),
+    };
+    // Doors first: what was accepted is then all in the store when it flushes.
+    tracing::info!("stopping");
+    tokio::time::sleep(config.shutdown_delay).await;
+    stop_serving.cancel();
+    let drained = serving.await;
+    stop_store.cancel();
+    let stored = match stored {
+        Some(ended) => ended,
+        None => storing.await,
+    };
+    watching.abort();
+    reloading.abort();
+    tracing::info!(cut_connections = drained.map(|d| d.cut).unwrap_or(0), "stopped");
+    stored.map_err(|e| Fault::internal("the store ended by itself").caused_by(e))?
+}
+
+/// All doors: the services, the plain pages, and what every request passes.
+fn front(
+    config: &Config,
+    clock: &Arc<dyn Clock>,
+    observers: &Arc<Observers>,
+    distributor: &Arc<Distributor>,
+    frontend: &Arc<Frontend>,
+    readiness: &Readiness,
+    pages: Arc<Pages>,
+) -> Result<Front, Fault> {
+    let caps = BodyCaps::default();
+    let routes = Routes::new(served!(PusherServiceServer::new(PusherDoor(distributor.clone())), caps.push))
+        .add_service(served!(QuerierServiceServer::new(QuerierDoor(frontend.clone()))))
+        .add_service(served!(VersionServer::new(AboutDoor)))
+        .add_service(served!(FeatureFlagsServiceServer::new(AboutDoor)));
+    let plain = flamestore_distributor::http::routes(distributor.clone())
+        .merge(flamestore_query_frontend::http::routes(frontend.clone()))
+        .merge(readiness.router())
+        .merge(pages.routes());
+    let plain = match config.server.path_prefix.as_str() {
+        "" => plain,
+        prefix => plain.clone().merge(axum::Router::new().nest(prefix, plain)),
+    };
+    Router::new(routes)
+        .tenancy(Tenancy::new(config.multitenancy_enabled))
+        .observer(observers.clone())
+        .clock(clock.clone())
+        .caps(caps)
+        .longest(config.querier.timeout)
+        .plain(plain)
+        .build()
+}
+
+fn listener_config(server: &Server) -> Result<ListenerConfig, Fault> {
+    Ok(ListenerConfig {
+        http: address(&server.http_listen_address, server.http_listen_port, "server.http-listen-address")?,
+        grpc: Some(address(&server.grpc_listen_address, server.grpc_listen_port, "server.grpc-listen-address")?),
+        max_connections: match server.http_listen_conn_limit {
+            0 => ListenerConfig::default().max_connections,
+            n => usize::try_from(n).unwrap_or(usize::MAX),
+        },
+        drain: server.graceful_shutdown_timeout,
+        ..ListenerConfig::default()
+    })
+}
+
+fn address(host: &str, port: u16, key: &str) -> Result<SocketAddr, Fault> {
+    if host.is_empty() {
+        return Ok(SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), port));
+    }
+    let refuse = || Fault::invalid(format!("{key}: {host:?} is no address of this machine"));
+    let mut found = (host, port).to_socket_addrs().map_err(|e| refuse().caused_by(e))?;
+    found.next().ok_or_else(refuse)
+}
+
+/// Looks at the runtime files again and again. A bad file keeps the last good one, and is said once.
+async fn reload(settings: flamestore_config::config::RuntimeConfig, overrides: Arc<Overrides>) {
+    let mut files = RuntimeFiles::new(settings.files, overrides);
+    let mut last_problem = None;
+    while !files.is_empty() {
+        let looked = tokio::task::spawn_blocking(move || (files.reload(), files)).await;
+        let Ok((found, back)) = looked else { return };
+        files = back;
+        match found {
+            Ok(Reload::Unchanged) => {}
+            Ok(Reload::Replaced { hash }) => {
+                last_problem = None;
+                tracing::info!(hash = format!("{hash:016x}"), "runtime configuration loaded");
+            }
+            Err(fault) if last_problem.as_deref() != Some(&*fault.message) => {
+                tracing::error!(err = %fault, "runtime configuration refused; the last good one stays in force");
+                last_problem = Some(fault.message.to_string());
+            }
+            Err(_) => {}
+        }
+        tokio::time::sleep(settings.period).await;
+    }
+}
+
+async fn asked_to_stop() {
+    let (terminate, interrupt) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()));
+    match (terminate, interrupt) {
+        (Ok(mut terminate), Ok(mut interrupt)) => {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+        }
+        // Without handlers the signals end the process by themselves.
+        _ => std::future::pending().await,
+    }
+}
+

@@ -1,0 +1,221 @@
+//! The answers of `/pyroscope/render` and `/pyroscope/render-diff`: flame graphs in the JSON of old clients and scripts.
+
+use std::collections::BTreeMap;
+
+use flamestore_flamegraph::series::{Aggregation, Grid, Series, SeriesOptions};
+use flamestore_flamegraph::timeline::{Timeline, render_step_seconds};
+use flamestore_flamegraph::{Diff, Flamegraph};
+use flamestore_model::{Fault, ProfileType, Select, TimeRange};
+use serde::Serialize;
+
+use crate::frontend::{Asker, Frontend};
+use crate::query_text::{QueryText, TypeWanted};
+use crate::range;
+use crate::select::Wanted;
+use crate::stacktraces::{Form, MergeRequest, Merged};
+
+/// A query text over a range, as it came.
+#[derive(Debug, Clone)]
+pub struct Selection {
+    pub query: String,
+    pub from_ms: i64,
+    pub until_ms: i64,
+    pub max_nodes: Option<i64>,
+}
+
+/// One flame graph with its timeline, as it was asked for.
+#[derive(Debug, Clone)]
+pub struct RenderRequest {
+    pub selection: Selection,
+    /// A label whose values get timelines of their own.
+    pub group_by: Option<String>,
+    pub aggregation: Aggregation,
+}
+
+/// The JSON of both pages.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Rendered {
+    version: u32,
+    flamebearer: Flamebearer,
+    metadata: Metadata,
+    timeline: Option<TimelineJson>,
+    groups: Option<BTreeMap<String, TimelineJson>>,
+    /// Always null; clients look for the key.
+    heatmap: Option<()>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    left_ticks: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    right_ticks: Option<i64>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Flamebearer {
+    names: Vec<String>,
+    levels: Vec<Vec<i64>>,
+    num_ticks: i64,
+    max_self: i64,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Metadata {
+    /// `single`: four numbers a node. `double`: seven.
+    format: &'static str,
+    spy_name: &'static str,
+    sample_rate: u64,
+    units: String,
+    name: String,
+}
+
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct TimelineJson {
+    /// Seconds since the epoch.
+    start_time: i64,
+    samples: Vec<u64>,
+    /// Seconds.
+    duration_delta: i64,
+    watermarks: Option<()>,
+}
+
+impl Frontend {
+    /// Answers `/pyroscope/render` in JSON.
+    pub async fn render(&self, asker: &Asker, request: RenderRequest) -> Result<Rendered, Fault> {
+        let merge = self.merge_request(asker, &request.selection, Form::Flamegraph).await?;
+        let (from_ms, until_ms) = (request.selection.from_ms, request.selection.until_ms);
+        let step_seconds = render_step_seconds(from_ms, until_ms);
+        let floor = |ms: i64| ms.div_euclid(step_seconds * 1000) * step_seconds * 1000;
+        let grid = Grid { start_ms: floor(from_ms), end_ms: floor(until_ms), step_ms: step_seconds * 1000 };
+        let options = SeriesOptions {
+            group_by: request.group_by.iter().cloned().collect(),
+            aggregation: request.aggregation,
+            ..SeriesOptions::default()
+        };
+        let (merged, series) = tokio::try_join!(
+            self.select_merge_stacktraces(asker, merge.clone()),
+            self.series_on(asker, &merge.wanted, grid, options)
+        )?;
+        let Merged::Flamegraph(graph) = merged else {
+            return Err(Fault::internal("a flame graph was asked for and something else came"));
+        };
+        let lay = |series: Option<&Series>| {
+            let points = series.into_iter().flat_map(|s| s.points.iter().map(|p| (p.time_ms, p.value)));
+            TimelineJson::from(Timeline::of(points, from_ms, until_ms, step_seconds))
+        };
+        let groups = request.group_by.as_ref().map(|_| {
+            let key = |s: &Series| s.labels.first().map_or_else(|| "*".to_owned(), |(_, value)| value.to_string());
+            series.iter().map(|s| (key(s), lay(Some(s)))).collect()
+        });
+        // The timeline of all groups together has no place in this answer, as in the peer's.
+        let whole = if series.len() == 1 { series.first() } else { None };
+        Ok(Rendered {
+            version: 1,
+            metadata: Metadata::of(&merge.wanted.profile_type, "single"),
+            flamebearer: graph.into(),
+            timeline: Some(lay(whole)),
+            groups,
+            heatmap: None,
+            left_ticks: None,
+            right_ticks: None,
+        })
+    }
+
+    /// Answers `/pyroscope/render` in DOT; empty when there is nothing.
+    pub async fn render_dot(&self, asker: &Asker, selection: &Selection) -> Result<String, Fault> {
+        let merge = self.merge_request(asker, selection, Form::Dot).await?;
+        match self.select_merge_stacktraces(asker, merge).await? {
+            Merged::Dot(text) => Ok(text.unwrap_or_default()),
+            _ => Err(Fault::internal("DOT was asked for and something else came")),
+        }
+    }
+
+    /// Answers `/pyroscope/render-diff`.
+    pub async fn render_diff(&self, asker: &Asker, left: Selection, right: Selection) -> Result<Rendered, Fault> {
+        let left = self.merge_request(asker, &left, Form::Flamegraph).await.map_err(|f| f.at("left"))?;
+        let right = self.merge_request(asker, &right, Form::Flamegraph).await.map_err(|f| f.at("right"))?;
+        let profile_type = left.wanted.profile_type.clone();
+        if profile_type != right.wanted.profile_type {
+            return Err(Fault::invalid(format!(
+                "profile types must match: left is {profile_type}, right is {}",
+                right.wanted.profile_type
+            )));
+        }
+        let diff = self.diff(asker, left, right).await?;
+        Ok(Rendered {
+            version: 1,
+            metadata: Metadata::of(&profile_type, "double"),
+            left_ticks: Some(diff.left_ticks),
+            right_ticks: Some(diff.right_ticks),
+            flamebearer: diff.into(),
+            timeline: None,
+            groups: None,
+            heatmap: None,
+        })
+    }
+
+    /// Reads the text; a short profile type is looked up among the types that the selector finds.
+    async fn merge_request(&self, asker: &Asker, selection: &Selection, form: Form) -> Result<MergeRequest, Fault> {
+        let query = QueryText::parse(&selection.query)?;
+        let (start_ms, end_ms) = (selection.from_ms, selection.until_ms);
+        let range = range::checked(start_ms, end_ms, &self.limits(asker), self.now_ms())?;
+        let profile_type = self.type_meant(asker, &query, range).await?;
+        let wanted = Wanted {
+            profile_type,
+            selector: query.selector,
+            profile_ids: Vec::new(),
+            span_ids: Vec::new(),
+            trace_ids: Vec::new(),
+            call_site: Vec::new(),
+        };
+        Ok(MergeRequest { wanted, start_ms, end_ms, max_nodes: selection.max_nodes, form, go_pgo: None })
+    }
+
+    async fn type_meant(&self, asker: &Asker, query: &QueryText, range: Option<TimeRange>) -> Result<ProfileType, Fault> {
+        let series = match (&query.profile_type, range) {
+            (TypeWanted::Short(_), Some(range)) => {
+                let select = Select { selector: query.selector.clone(), ..Select::everything(range) };
+                self.querier().series(&asker.tenants, &select).await?.value
+            }
+            _ => Vec::new(),
+        };
+        query.profile_type.among(&series)
+    }
+}
+
+impl Metadata {
+    fn of(profile_type: &ProfileType, format: &'static str) -> Self {
+        let (name, unit) = (profile_type.sample_type.as_str(), profile_type.sample_unit.as_str());
+        let units = match name {
+            "inuse_objects" | "alloc_objects" | "goroutine" | "goroutines" | "samples" => "objects",
+            "cpu" => "samples",
+            _ => unit,
+        };
+        let sample_rate = if name == "cpu" { 1_000_000_000 } else { 100 };
+        Metadata { format, spy_name: "", sample_rate, units: units.to_owned(), name: name.to_owned() }
+    }
+}
+
+impl From<Flamegraph> for Flamebearer {
+    fn from(graph: Flamegraph) -> Self {
+        Flamebearer { names: graph.names, levels: graph.levels, num_ticks: graph.total, max_self: graph.max_self }
+    }
+}
+
+impl From<Diff> for Flamebearer {
+    fn from(diff: Diff) -> Self {
+        Flamebearer { names: diff.names, levels: diff.levels, num_ticks: diff.total, max_self: diff.max_self }
+    }
+}
+
+impl From<Timeline> for TimelineJson {
+    fn from(line: Timeline) -> Self {
+        TimelineJson {
+            start_time: line.start_seconds,
+            samples: line.samples,
+            duration_delta: line.step_seconds,
+            watermarks: None,
+        }
+    }
+}

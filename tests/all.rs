@@ -1,0 +1,6 @@
+//! One binary for all tests that use the real server, so that it is linked once.
+
+mod api;
+mod compat;
+mod crash;
+mod open_format;

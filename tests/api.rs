@@ -1,0 +1,4 @@
+//! What clients send and what comes back, against the real server.
+
+mod malformed;
+mod tenants;

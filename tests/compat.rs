@@ -1,0 +1,3 @@
+//! Real clients against the real server.
+
+mod sdk;

@@ -1,0 +1,7 @@
+//! What tests of the real binary share: a server process, and a client that says what it sent.
+
+pub mod client;
+pub mod server;
+
+pub use client::{Client, folded};
+pub use server::Server;
