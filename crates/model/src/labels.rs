@@ -212,6 +212,9 @@ mod tests {
     #[test]
     fn fingerprint_is_fixed_for_ever() {
         let l = Labels::from_pairs([("service_name", "checkout"), ("pod", "p-0")]);
-        assert_eq!(l.fingerprint(), Fingerprint(xxhash_rust::xxh64::xxh64(b"pod\xffp-0\xffservice_name\xffcheckout\xff", 0)));
+        assert_eq!(
+            l.fingerprint(),
+            Fingerprint(xxhash_rust::xxh64::xxh64(b"pod\xffp-0\xffservice_name\xffcheckout\xff", 0))
+        );
     }
 }

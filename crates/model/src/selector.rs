@@ -48,14 +48,14 @@ impl Matcher {
         let (name, value) = (name.into(), value.into());
         let regex = match op {
             MatchOp::Equal | MatchOp::NotEqual => None,
-            MatchOp::Regex | MatchOp::NotRegex => Some(
-                regex::RegexBuilder::new(&format!("^(?s:{value})$"))
-                    .size_limit(MAX_REGEX_BYTES)
-                    .build()
-                    .map_err(|e| {
-                        Fault::invalid(format!("regular expression {value:?} of label {name:?} cannot be used")).caused_by(e)
-                    })?,
-            ),
+            MatchOp::Regex | MatchOp::NotRegex => {
+                Some(regex::RegexBuilder::new(&format!("^(?s:{value})$")).size_limit(MAX_REGEX_BYTES).build().map_err(
+                    |e| {
+                        Fault::invalid(format!("regular expression {value:?} of label {name:?} cannot be used"))
+                            .caused_by(e)
+                    },
+                )?)
+            }
         };
         Ok(Matcher { name, op, value, regex })
     }
@@ -362,8 +362,23 @@ mod tests {
 
     #[test]
     fn what_is_no_selector_is_refused_with_the_place() {
-        for text in ["", " ", "{", "}", "{a}", "{a=}", "{a=b}", r#"{a.b="c"}"#, r#"{a="b"} x"#, r#"{a=~"("}"#, r#"{a="b" c="d"}"#,
-            r#"{a="\q"}"#, r#"{a="\777"}"#, "{a=\"", "{,}"] {
+        for text in [
+            "",
+            " ",
+            "{",
+            "}",
+            "{a}",
+            "{a=}",
+            "{a=b}",
+            r#"{a.b="c"}"#,
+            r#"{a="b"} x"#,
+            r#"{a=~"("}"#,
+            r#"{a="b" c="d"}"#,
+            r#"{a="\q"}"#,
+            r#"{a="\777"}"#,
+            "{a=\"",
+            "{,}",
+        ] {
             let e = Selector::parse(text).unwrap_err();
             assert!(e.message.contains("byte"), "{text}: {e}");
         }

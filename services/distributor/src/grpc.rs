@@ -33,7 +33,13 @@ fn uploads(request: PushRequest) -> Result<Vec<RawProfile>, Fault> {
     for series in request.series {
         let labels: Vec<_> = series.labels.into_iter().map(|l| (l.name, l.value)).collect();
         for sample in series.samples {
-            out.push(RawProfile { labels: labels.clone(), pprof: sample.raw_profile, spy: Spy::Other, from_nanos: None, decoded: None });
+            out.push(RawProfile {
+                labels: labels.clone(),
+                pprof: sample.raw_profile,
+                spy: Spy::Other,
+                from_nanos: None,
+                decoded: None,
+            });
         }
     }
     if out.is_empty() {

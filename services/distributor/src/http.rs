@@ -23,10 +23,7 @@ const INFLATED_PER_PROFILE: usize = 16;
 
 /// The routes. They need the tenant that the rpc layer reads from the request.
 pub fn routes(distributor: Arc<Distributor>) -> Router {
-    Router::new()
-        .route("/ingest", post(ingest))
-        .route("/pyroscope/ingest", post(ingest))
-        .with_state(distributor)
+    Router::new().route("/ingest", post(ingest)).route("/pyroscope/ingest", post(ingest)).with_state(distributor)
 }
 
 async fn ingest(State(distributor): State<Arc<Distributor>>, request: Request) -> Response {
@@ -52,7 +49,8 @@ async fn take(distributor: &Distributor, request: Request) -> Result<(), Fault> 
         now_nanos: distributor.clock().now_nanos(),
         caps: caps(&limits),
     };
-    let ingested = ingest::read(&read).inspect_err(|fault| distributor.count_refused(&tenant, fault, read.body.len()))?;
+    let ingested =
+        ingest::read(&read).inspect_err(|fault| distributor.count_refused(&tenant, fault, read.body.len()))?;
     distributor.count_notes(&tenant, &ingested.notes);
     distributor.push(&tenant, ingested.profiles, Door::Ingest).await?;
     Ok(())

@@ -62,8 +62,10 @@ pub fn of_series(pairs: &[(String, String)], limits: &Limits) -> Result<SeriesLa
         out.set(names::SERVICE_NAME, UNKNOWN_SERVICE);
     }
     if out.get(names::PROFILE_NAME).is_none() {
-        return Err(Fault::invalid("invalid metric name: the label __name__ is missing or empty; name the profile, e.g. process_cpu")
-            .discarding(Discard::InvalidLabels));
+        return Err(Fault::invalid(
+            "invalid metric name: the label __name__ is missing or empty; name the profile, e.g. process_cpu",
+        )
+        .discarding(Discard::InvalidLabels));
     }
     Ok(SeriesLabels(out))
 }

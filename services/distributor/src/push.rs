@@ -163,8 +163,14 @@ impl Distributor {
         }
         count.kept(&normalized, stored.len());
         let profile_id = ProfileId::v7((now / 1_000_000).max(0) as u64, self.parts.chance.next_u128());
-        let profile =
-            PushedProfile { profile_id, time_nanos, raw: upload.pprof, options, series: stored, decoded: Some(Box::new(normalized)) };
+        let profile = PushedProfile {
+            profile_id,
+            time_nanos,
+            raw: upload.pprof,
+            options,
+            series: stored,
+            decoded: Some(Box::new(normalized)),
+        };
         Ok(Prepared { profile: Some(profile), dropped_samples: dropped.broken() })
     }
 }
@@ -178,9 +184,10 @@ struct Prepared {
 /// Whether the Go repairs apply. They look for stacks of depths at which only the Go runtime cuts, and would find them
 /// by chance elsewhere.
 fn is_go(profile: &Profile) -> bool {
-    profile.functions.iter().any(|f| {
-        profile.bytes_of(f.filename).ends_with(b".go") || profile.bytes_of(f.name).starts_with(b"runtime.")
-    })
+    profile
+        .functions
+        .iter()
+        .any(|f| profile.bytes_of(f.filename).ends_with(b".go") || profile.bytes_of(f.name).starts_with(b"runtime."))
 }
 
 fn caps(limits: &Limits, spy: Spy) -> Caps {
@@ -205,7 +212,8 @@ fn clamped(n: u64) -> u32 {
 
 fn check_window(time_nanos: i64, now: i64, limits: &Limits) -> Result<(), Fault> {
     let age = i128::from(now) - i128::from(time_nanos);
-    let beyond = |distance: i128, limit: HumanDuration| limit.enabled().is_some() && distance > i128::from(limit.nanos());
+    let beyond =
+        |distance: i128, limit: HumanDuration| limit.enabled().is_some() && distance > i128::from(limit.nanos());
     let (word, limit, key) = if beyond(age, limits.reject_older_than) {
         ("older", limits.reject_older_than, "validation.reject-older-than")
     } else if beyond(-age, limits.reject_newer_than) {

@@ -72,7 +72,12 @@ impl flamestore_distributor::observe::Observe for Observers {
     }
 
     fn passed_over(&self, tenant: &TenantId, notes: &Notes) {
-        self.metrics.limits.discarded(Discard::Unknown, tenant.as_str(), notes.samples_dropped + notes.lines_without_count, 0);
+        self.metrics.limits.discarded(
+            Discard::Unknown,
+            tenant.as_str(),
+            notes.samples_dropped + notes.lines_without_count,
+            0,
+        );
         tracing::debug!(%tenant, ?notes, "parts of an upload were passed over");
     }
 }

@@ -32,7 +32,12 @@ pub(crate) struct Pages {
 }
 
 impl Pages {
-    pub(crate) fn new(config: &Config, overrides: Arc<Overrides>, metrics: Arc<Metrics>, clock: Arc<dyn Clock>) -> Arc<Self> {
+    pub(crate) fn new(
+        config: &Config,
+        overrides: Arc<Overrides>,
+        metrics: Arc<Metrics>,
+        clock: Arc<dyn Clock>,
+    ) -> Arc<Self> {
         Arc::new(Pages {
             values: config.values.clone(),
             overrides,
@@ -53,7 +58,10 @@ impl Pages {
             .route("/api/v1/status/buildinfo", get(build_info))
             .route("/version", get(|| async { version::line() + "\n" }))
             .route("/runtime_config", get(runtime_config))
-            .route("/api/v1/tenant_limits", get(|p: State<Arc<Pages>>| async move { yaml(runtime::to_page(&p.overrides, false)) }))
+            .route(
+                "/api/v1/tenant_limits",
+                get(|p: State<Arc<Pages>>| async move { yaml(runtime::to_page(&p.overrides, false)) }),
+            )
             .route("/debug/pprof/profile", get(cpu_profile))
             .route("/debug/pprof/heap", get(heap_profile))
             .route("/debug/pprof/allocs", get(heap_profile))
@@ -127,7 +135,10 @@ fn pprof(name: &str, taken: Result<Vec<u8>, Fault>) -> Response {
     match taken {
         Ok(bytes) => {
             let disposition = format!("attachment; filename=\"{name}\"");
-            ([(CONTENT_TYPE, "application/octet-stream".to_owned()), (CONTENT_DISPOSITION, disposition)], Body::from(bytes))
+            (
+                [(CONTENT_TYPE, "application/octet-stream".to_owned()), (CONTENT_DISPOSITION, disposition)],
+                Body::from(bytes),
+            )
                 .into_response()
         }
         Err(fault) => plain_response(fault).into_response(),

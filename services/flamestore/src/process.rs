@@ -228,4 +228,3 @@ async fn asked_to_stop() {
         _ => std::future::pending().await,
     }
 }
-

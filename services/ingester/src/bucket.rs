@@ -15,5 +15,8 @@ pub fn open(config: &Config) -> Result<Bucket, Fault> {
         Backend::Gcs => "gcs",
         Backend::Azure => "azure",
     };
-    Err(Fault::new(Kind::Unimplemented, format!("storage.backend {name} is not built yet: set storage.backend to filesystem")))
+    Err(Fault::new(
+        Kind::Unimplemented,
+        format!("storage.backend {name} is not built yet: set storage.backend to filesystem"),
+    ))
 }

@@ -24,9 +24,7 @@ impl Querier {
     }
 
     pub async fn series(&self, tenants: &[TenantId], select: &Select) -> Result<Answer<Vec<SeriesInfo>>, Fault> {
-        let answers = self
-            .ask(tenants, |reader, tenant| async move { reader.series(&tenant, select).await })
-            .await?;
+        let answers = self.ask(tenants, |reader, tenant| async move { reader.series(&tenant, select).await }).await?;
         let mut by_labels: HashMap<Labels, SeriesInfo> = HashMap::new();
         for info in answers.value.into_iter().flatten() {
             match by_labels.get_mut(&info.labels) {
@@ -47,8 +45,7 @@ impl Querier {
 
     /// The same series may come more than once, with disjoint points.
     pub async fn points(&self, tenants: &[TenantId], query: &TreeQuery) -> Result<Answer<Vec<SeriesPoints>>, Fault> {
-        let answers =
-            self.ask(tenants, |reader, tenant| async move { reader.points(&tenant, query).await }).await?;
+        let answers = self.ask(tenants, |reader, tenant| async move { reader.points(&tenant, query).await }).await?;
         Ok(Answer { value: answers.value.into_iter().flatten().collect(), partial: answers.partial })
     }
 
@@ -68,8 +65,7 @@ impl Querier {
     }
 
     pub async fn profile(&self, tenants: &[TenantId], query: &TreeQuery) -> Result<Answer<ProfileMerge>, Fault> {
-        let answers =
-            self.ask(tenants, |reader, tenant| async move { reader.profile(&tenant, query).await }).await?;
+        let answers = self.ask(tenants, |reader, tenant| async move { reader.profile(&tenant, query).await }).await?;
         let value = answers
             .value
             .into_iter()

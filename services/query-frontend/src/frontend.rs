@@ -7,13 +7,11 @@ use flamestore_limits::{HumanDuration, Limits, Overrides};
 use flamestore_model::{Fault, TenantId};
 use flamestore_querier::Querier;
 
-
 /// The things a frontend works with.
 pub struct Parts {
     pub querier: Querier,
     pub overrides: Arc<Overrides>,
     pub clock: Arc<dyn Clock>,
-
 }
 
 /// The read doors. Keeps nothing between requests.
@@ -67,7 +65,5 @@ fn strictest(a: &Limits, b: &Limits) -> Limits {
 
 /// Runs work of some milliseconds where it holds up no other request.
 pub(crate) async fn off_the_reactor<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Fault> {
-    tokio::task::spawn_blocking(work)
-        .await
-        .map_err(|e| Fault::internal("shaping the answer failed").caused_by(e))
+    tokio::task::spawn_blocking(work).await.map_err(|e| Fault::internal("shaping the answer failed").caused_by(e))
 }

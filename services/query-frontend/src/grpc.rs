@@ -223,15 +223,17 @@ impl QuerierService for QuerierDoor {
                 exemplars: r.exemplar_type() == types::ExemplarType::Individual,
             };
             let wanted = fields.read()?;
-            let series =
-                SeriesRequest { wanted, start_ms: r.start, end_ms: r.end, step_seconds: r.step, options };
+            let series = SeriesRequest { wanted, start_ms: r.start, end_ms: r.end, step_seconds: r.step, options };
             let series = self.0.select_series(&asker, series).await?;
             Ok(wire::SelectSeriesResponse { series: series.into_iter().map(series_of_wire).collect() })
         };
         done(answer.await)
     }
 
-    async fn select_heatmap(&self, request: Request<wire::SelectHeatmapRequest>) -> Answer<wire::SelectHeatmapResponse> {
+    async fn select_heatmap(
+        &self,
+        request: Request<wire::SelectHeatmapRequest>,
+    ) -> Answer<wire::SelectHeatmapResponse> {
         let answer = async {
             let asker = asker(&request)?;
             let map = self.0.select_heatmap(&asker, heatmap_request(request.get_ref())?).await?;
@@ -245,7 +247,8 @@ impl QuerierService for QuerierDoor {
             let asker = asker(&request)?;
             let r = request.into_inner();
             let side = |side: Option<wire::SelectMergeStacktracesRequest>, name: &'static str| {
-                let side = side.ok_or_else(|| Fault::invalid(format!("{name} is missing: a diff needs two selections")))?;
+                let side =
+                    side.ok_or_else(|| Fault::invalid(format!("{name} is missing: a diff needs two selections")))?;
                 merge_request(&side).map_err(|f| f.at(name))
             };
             let diff = self.0.diff(&asker, side(r.left, "left")?, side(r.right, "right")?).await?;
@@ -366,7 +369,10 @@ fn pair_of(label: Label) -> types::LabelPair {
 }
 
 fn pairs(labels: LabelList) -> Vec<types::LabelPair> {
-    labels.into_iter().map(|(name, value)| types::LabelPair { name: name.to_string(), value: value.to_string() }).collect()
+    labels
+        .into_iter()
+        .map(|(name, value)| types::LabelPair { name: name.to_string(), value: value.to_string() })
+        .collect()
 }
 
 fn series_of_wire(series: Series) -> types::Series {

@@ -36,7 +36,10 @@ impl Frontend {
         };
         let Some(step_ms) = step_ms(request.step_seconds)? else { return Ok(Heatmap::default()) };
         if request.counted == Counted::Spans {
-            return Err(Fault::new(Kind::Unimplemented, "heatmaps of spans are not built yet: ask for HEATMAP_QUERY_TYPE_INDIVIDUAL"));
+            return Err(Fault::new(
+                Kind::Unimplemented,
+                "heatmaps of spans are not built yet: ask for HEATMAP_QUERY_TYPE_INDIVIDUAL",
+            ));
         }
         let grid = Grid { start_ms: range.from_nanos / 1_000_000, end_ms: range.to_nanos / 1_000_000, step_ms };
         let query = request.wanted.over(grid.read_range());

@@ -66,7 +66,8 @@ impl Parameters {
             "" => word.to_lowercase(),
             _ => format!("{prefix}{word}"),
         };
-        let query = self.get(&name("Query")).ok_or_else(|| Fault::invalid(format!("{:?} is required", name("Query"))))?;
+        let query =
+            self.get(&name("Query")).ok_or_else(|| Fault::invalid(format!("{:?} is required", name("Query"))))?;
         Ok(Selection {
             query: query.to_owned(),
             from_ms: self.time_ms(&name("From"), now_ms),
@@ -160,7 +161,8 @@ async fn series_in(
 }
 
 fn json<T: serde::Serialize>(value: &T) -> Result<Response, Fault> {
-    let mut body = serde_json::to_vec(value).map_err(|e| Fault::internal("the answer cannot be written").caused_by(e))?;
+    let mut body =
+        serde_json::to_vec(value).map_err(|e| Fault::internal("the answer cannot be written").caused_by(e))?;
     body.push(b'\n');
     Ok(([(CONTENT_TYPE, "application/json")], Body::from(body)).into_response())
 }

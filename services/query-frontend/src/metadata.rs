@@ -20,7 +20,9 @@ pub fn label_values(series: &[SeriesInfo], name: &str) -> Vec<String> {
 /// Label sets cut down to the asked names (none: all labels), each once, sorted; sets without any asked label are
 /// left out.
 pub fn label_sets(series: &[SeriesInfo], asked: &[String], utf8_names: bool) -> Vec<Vec<Label>> {
-    let wanted = |l: &&Label| (asked.is_empty() || asked.iter().any(|a| **a == *l.name)) && (utf8_names || is_legacy_name(&l.name));
+    let wanted = |l: &&Label| {
+        (asked.is_empty() || asked.iter().any(|a| **a == *l.name)) && (utf8_names || is_legacy_name(&l.name))
+    };
     let all: BTreeSet<Vec<&Label>> =
         series.iter().map(|s| s.labels.iter().filter(wanted).collect::<Vec<_>>()).filter(|s| !s.is_empty()).collect();
     all.into_iter().map(|set| set.into_iter().cloned().collect()).collect()

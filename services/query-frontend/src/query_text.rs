@@ -27,11 +27,27 @@ const SHORT_TYPES: &[(&str, &str, &[(&str, &str)])] = &[
     ("cpu", "process_cpu:cpu:nanoseconds:cpu:nanoseconds", &[("process_cpu", "cpu"), ("process_cpu", "samples")]),
     ("wall", "wall:wall:nanoseconds:wall:nanoseconds", &[("wall", "wall")]),
     ("inuse_objects", "memory:inuse_objects:count:space:bytes", &[("memory", "inuse_objects")]),
-    ("alloc_objects", "memory:alloc_objects:count:space:bytes", &[("memory", "alloc_objects"), ("memory", "alloc_in_new_tlab_objects")]),
+    (
+        "alloc_objects",
+        "memory:alloc_objects:count:space:bytes",
+        &[("memory", "alloc_objects"), ("memory", "alloc_in_new_tlab_objects")],
+    ),
     ("inuse_space", "memory:inuse_space:bytes:space:bytes", &[("memory", "inuse_space")]),
-    ("alloc_space", "memory:alloc_space:bytes:space:bytes", &[("memory", "alloc_space"), ("memory", "alloc_in_new_tlab_bytes")]),
-    ("memory", "memory:inuse_space:bytes:space:bytes", &[("memory", "inuse_space"), ("memory", "alloc_space"), ("memory", "alloc_in_new_tlab_bytes")]),
-    ("goroutines", "goroutines:goroutine:count:goroutine:count", &[("goroutines", "goroutine"), ("goroutine", "goroutine"), ("goroutine", "goroutines")]),
+    (
+        "alloc_space",
+        "memory:alloc_space:bytes:space:bytes",
+        &[("memory", "alloc_space"), ("memory", "alloc_in_new_tlab_bytes")],
+    ),
+    (
+        "memory",
+        "memory:inuse_space:bytes:space:bytes",
+        &[("memory", "inuse_space"), ("memory", "alloc_space"), ("memory", "alloc_in_new_tlab_bytes")],
+    ),
+    (
+        "goroutines",
+        "goroutines:goroutine:count:goroutine:count",
+        &[("goroutines", "goroutine"), ("goroutine", "goroutine"), ("goroutine", "goroutines")],
+    ),
     ("mutex", "mutex:delay:nanoseconds:contentions:count", &[("mutex", "delay"), ("mutex", "contentions")]),
     ("block", "block:delay:nanoseconds:contentions:count", &[("block", "delay"), ("block", "contentions")]),
 ];
@@ -40,7 +56,9 @@ impl QueryText {
     pub fn parse(text: &str) -> Result<Self, Fault> {
         let text = text.trim();
         if text.is_empty() {
-            return Err(Fault::invalid("\"query\" is required, e.g. process_cpu:cpu:nanoseconds:cpu:nanoseconds{service_name=\"checkout\"}"));
+            return Err(Fault::invalid(
+                "\"query\" is required, e.g. process_cpu:cpu:nanoseconds:cpu:nanoseconds{service_name=\"checkout\"}",
+            ));
         }
         let Some(brace) = text.find('{') else { return Self::bare(text) };
         let (head, rest) = (text[..brace].trim(), &text[brace..]);
@@ -62,7 +80,10 @@ impl QueryText {
     /// No braces: a full type id means all of that type, anything else is a service, and its CPU profile is meant.
     fn bare(text: &str) -> Result<Self, Fault> {
         if text.matches(':').count() >= 4 {
-            return Ok(QueryText { profile_type: TypeWanted::Exact(ProfileType::parse(text)?), selector: Selector::default() });
+            return Ok(QueryText {
+                profile_type: TypeWanted::Exact(ProfileType::parse(text)?),
+                selector: Selector::default(),
+            });
         }
         Ok(QueryText {
             profile_type: TypeWanted::Short(DEFAULT_TYPE.into()),

@@ -10,14 +10,17 @@ const DEFAULT_TYPES_RANGE_MS: i64 = 3_600_000;
 /// so the answer is empty.
 pub fn checked(start_ms: i64, end_ms: i64, limits: &Limits, now_ms: i64) -> Result<Option<TimeRange>, Fault> {
     if start_ms == 0 || end_ms == 0 {
-        return Err(Fault::invalid("missing time range in the query: set start and end, in milliseconds since the epoch")
-            .discarding(Discard::MissingTimeRange));
+        return Err(Fault::invalid(
+            "missing time range in the query: set start and end, in milliseconds since the epoch",
+        )
+        .discarding(Discard::MissingTimeRange));
     }
     if start_ms > end_ms {
         return Err(Fault::invalid(format!("query start time {start_ms} is after end time {end_ms}"))
             .discarding(Discard::InvalidTimeRange));
     }
-    let (lookback, longest) = (limits.max_query_lookback.nanos() / 1_000_000, limits.max_query_length.nanos() / 1_000_000);
+    let (lookback, longest) =
+        (limits.max_query_lookback.nanos() / 1_000_000, limits.max_query_length.nanos() / 1_000_000);
     let mut start_ms = start_ms;
     if lookback > 0 {
         let oldest = now_ms.saturating_sub(lookback);
@@ -67,10 +70,10 @@ pub fn max_nodes(asked: Option<i64>, limits: &Limits) -> Result<usize, Fault> {
             "max_nodes is {asked} but must be set (at most {max}: querier.max-flamegraph-nodes-max)"
         ))
         .discarding(Discard::FlamegraphLimit)),
-        Ok(n) if n as u64 > max => Err(Fault::invalid(format!(
-            "max_nodes {n} is over the limit of {max} (querier.max-flamegraph-nodes-max)"
-        ))
-        .discarding(Discard::FlamegraphLimit)),
+        Ok(n) if n as u64 > max => {
+            Err(Fault::invalid(format!("max_nodes {n} is over the limit of {max} (querier.max-flamegraph-nodes-max)"))
+                .discarding(Discard::FlamegraphLimit))
+        }
         Ok(n) => Ok(n),
     }
 }

@@ -172,7 +172,12 @@ impl Frontend {
         Ok(MergeRequest { wanted, start_ms, end_ms, max_nodes: selection.max_nodes, form, go_pgo: None })
     }
 
-    async fn type_meant(&self, asker: &Asker, query: &QueryText, range: Option<TimeRange>) -> Result<ProfileType, Fault> {
+    async fn type_meant(
+        &self,
+        asker: &Asker,
+        query: &QueryText,
+        range: Option<TimeRange>,
+    ) -> Result<ProfileType, Fault> {
         let series = match (&query.profile_type, range) {
             (TypeWanted::Short(_), Some(range)) => {
                 let select = Select { selector: query.selector.clone(), ..Select::everything(range) };

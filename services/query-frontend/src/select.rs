@@ -61,17 +61,15 @@ impl Wanted {
 }
 
 fn hex(text: &str, digits: usize) -> Option<u128> {
-    (text.len() == digits && text.bytes().all(|c| c.is_ascii_hexdigit())).then(|| u128::from_str_radix(text, 16).ok())?
+    (text.len() == digits && text.bytes().all(|c| c.is_ascii_hexdigit()))
+        .then(|| u128::from_str_radix(text, 16).ok())?
 }
 
 fn ids<T>(field: &str, form: &str, texts: &[String], parse: impl Fn(&str) -> Option<T>) -> Result<Vec<T>, Fault> {
     if texts.len() > MAX_SELECTED_IDS {
         return Err(Fault::invalid(format!("{field} lists {} ids; at most {MAX_SELECTED_IDS}", texts.len())));
     }
-    texts
-        .iter()
-        .map(|t| parse(t).ok_or_else(|| Fault::invalid(format!("{field}: {t:?} is not {form}"))))
-        .collect()
+    texts.iter().map(|t| parse(t).ok_or_else(|| Fault::invalid(format!("{field}: {t:?} is not {form}")))).collect()
 }
 
 #[cfg(test)]

@@ -30,7 +30,9 @@ impl Frontend {
         let Some(step_ms) = step_ms(request.step_seconds)? else { return Ok(Vec::new()) };
         let grid = Grid { start_ms: range.from_nanos / 1_000_000, end_ms: range.to_nanos / 1_000_000, step_ms };
         if (grid.end_ms - grid.start_ms) / step_ms > MAX_POINTS {
-            return Err(Fault::invalid(format!("step {step_ms} ms gives more than {MAX_POINTS} points: raise the step")));
+            return Err(Fault::invalid(format!(
+                "step {step_ms} ms gives more than {MAX_POINTS} points: raise the step"
+            )));
         }
         self.series_on(asker, &request.wanted, grid, request.options).await
     }
