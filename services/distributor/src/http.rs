@@ -62,11 +62,7 @@ async fn whole(body: Body, limits: &Limits, tenant: &TenantId, distributor: &Dis
     match Limited::new(body, max).collect().await {
         Ok(body) => Ok(body.to_bytes()),
         Err(e) if e.is::<LengthLimitError>() => {
-            let fault = Fault::new(
-                Kind::TooLarge,
-                format!("the body is larger than {max} bytes: send less, or raise distributor.ingestion-body-limit-mb"),
-            )
-            .discarding(Discard::BodySizeLimitExceeded);
+            let fault = too_large(max);
             distributor.count_refused(tenant, &fault, max);
             Err(fault)
         }
@@ -74,7 +70,17 @@ async fn whole(body: Body, limits: &Limits, tenant: &TenantId, distributor: &Dis
     }
 }
 
-fn caps(limits: &Limits) -> Caps {
+/// The fault of a body that is larger than the tenant may send.
+pub(crate) fn too_large(max: usize) -> Fault {
+    Fault::new(
+        Kind::TooLarge,
+        format!("the body is larger than {max} bytes: send less, or raise distributor.ingestion-body-limit-mb"),
+    )
+    .discarding(Discard::BodySizeLimitExceeded)
+}
+
+/// What the decoders of uploads may make of one.
+pub(crate) fn caps(limits: &Limits) -> Caps {
     let clamp = |n: u64| usize::try_from(n).unwrap_or(usize::MAX);
     let max_profile_bytes = clamp(limits.max_profile_size_bytes).min(MAX_INFLATED_BYTES);
     Caps {

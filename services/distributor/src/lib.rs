@@ -11,6 +11,10 @@ pub mod split;
 pub mod grpc;
 pub mod http;
 
+pub mod otlp;
+pub mod otlp_grpc;
+pub mod otlp_http;
+
 pub mod observe;
 
 pub use push::{Distributor, Door, Parts, Receipt};

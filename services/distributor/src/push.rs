@@ -70,6 +70,13 @@ impl Distributor {
         Count { observer: &*self.parts.observer, tenant }.refused(fault, bytes);
     }
 
+    /// Counts profiles of an upload that were refused, the first of them with this fault.
+    pub(crate) fn count_refused_profiles(&self, tenant: &TenantId, fault: &Fault, profiles: u64) {
+        if let Some(reason) = fault.discard {
+            Count { observer: &*self.parts.observer, tenant }.dropped(reason, profiles);
+        }
+    }
+
     pub(crate) fn count_notes(&self, tenant: &TenantId, notes: &Notes) {
         if *notes != Notes::default() {
             self.parts.observer.passed_over(tenant, notes);

@@ -10,6 +10,7 @@ use flamestore_config::runtime::Reload;
 use flamestore_config::{Config, RuntimeFiles};
 use flamestore_distributor::Distributor;
 use flamestore_distributor::grpc::PusherDoor;
+use flamestore_distributor::otlp_grpc::ProfilesDoor;
 
 use flamestore_ingester::IngesterParts;
 use flamestore_limits::Overrides;
@@ -148,10 +149,12 @@ fn front(
 ) -> Result<Front, Fault> {
     let caps = BodyCaps::default();
     let routes = Routes::new(served!(PusherServiceServer::new(PusherDoor(distributor.clone())), caps.push))
+        .add_service(ProfilesDoor::new(distributor.clone(), caps.push))
         .add_service(served!(QuerierServiceServer::new(QuerierDoor(frontend.clone()))))
         .add_service(served!(VersionServer::new(AboutDoor)))
         .add_service(served!(FeatureFlagsServiceServer::new(AboutDoor)));
     let plain = flamestore_distributor::http::routes(distributor.clone())
+        .merge(flamestore_distributor::otlp_http::routes(distributor.clone())?)
         .merge(flamestore_query_frontend::http::routes(frontend.clone()))
         .merge(readiness.router())
         .merge(pages.routes());
@@ -166,6 +169,7 @@ fn front(
         .caps(caps)
         .longest(config.querier.timeout)
         .plain(plain)
+        .plain_service(flamestore_distributor::otlp::SERVICE)
         .build()
 }
 
