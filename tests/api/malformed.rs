@@ -1,9 +1,12 @@
 //! Malformed uploads of every kind get a clear 4xx, cost little memory, and the server serves on.
 
 use std::fs;
+use std::io::Write;
 
 use flamestore_clock::{Clock, SystemClock};
 use flamestore_tests::server::Server;
+use flate2::Compression;
+use flate2::write::GzEncoder;
 
 /// What the server may grow by over all of this.
 const MAX_GROWTH_BYTES: u64 = 200 << 20;
@@ -68,7 +71,10 @@ fn broken() -> Vec<(&'static str, Vec<u8>)> {
         ("an endless varint", vec![0xff; 32]),
         ("location id 0", pprof(&[sample(1, 1), location(0, 1), function(1, 3)], TABLE)),
         ("a string index out of range", pprof(&[sample(1, 1), location(1, 1), function(1, 99)], TABLE)),
-        ("text that is not UTF-8", pprof(&[sample(1, 1), location(1, 1), function(1, 3)], &[b"", b"cpu", b"ns", b"\xff\xfe"])),
+        (
+            "text that is not UTF-8",
+            pprof(&[sample(1, 1), location(1, 1), function(1, 3)], &[b"", b"cpu", b"ns", b"\xff\xfe"]),
+        ),
         ("string 0 not empty", pprof(&[sample(1, 1), location(1, 1), function(1, 3)], &[b"x", b"cpu", b"ns", b"main"])),
         ("more values than types", pprof(&[field(2, &[number(1, 1), number(2, 1), number(2, 1)].concat())], TABLE)),
         ("only samples of unknown locations", pprof(&[sample(77, 1)], TABLE)),
@@ -80,7 +86,9 @@ fn broken() -> Vec<(&'static str, Vec<u8>)> {
 }
 
 fn gzip(bytes: &[u8]) -> Vec<u8> {
-    flamestore_pprof::encode::gzip(bytes)
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+    encoder.write_all(bytes).expect("memory");
+    encoder.finish().expect("memory")
 }
 
 fn push(profile: &[u8]) -> Vec<u8> {
@@ -98,7 +106,8 @@ fn resident_bytes(pid: u32) -> u64 {
 
 #[test]
 fn broken_uploads_get_a_4xx_and_the_server_serves_on() {
-    let server = Server::start(&["-distributor.ingestion-rate-limit-mb=1000", "-distributor.ingestion-burst-size-mb=1000"]);
+    let server =
+        Server::start(&["-distributor.ingestion-rate-limit-mb=1000", "-distributor.ingestion-burst-size-mb=1000"]);
     let client = server.client();
     let before = resident_bytes(server.pid());
     for round in 0..3 {
@@ -138,8 +147,12 @@ fn requests() -> Vec<(&'static str, &'static str, &'static str, &'static [u8])> 
         ("cut protobuf", PUSH, "application/proto", b"\x0a\xff"),
         ("an unknown content type", PUSH, "text/plain", b"x"),
         ("no selector", MERGE, "application/json", b"{\"start\":1,\"end\":2}"),
-        ("a broken regular expression", MERGE, "application/json",
-            br#"{"start":"1","end":"2","profileTypeID":"a:b:c:d:e","labelSelector":"{a=~\"(\"}"}"#),
+        (
+            "a broken regular expression",
+            MERGE,
+            "application/json",
+            br#"{"start":"1","end":"2","profileTypeID":"a:b:c:d:e","labelSelector":"{a=~\"(\"}"}"#,
+        ),
         ("no name", "/ingest?format=folded", "text/plain", b"a;b 1\n"),
         ("a bad count", "/ingest?name=x.cpu&format=folded", "text/plain", b"a;b x\n"),
         ("an unknown type suffix", "/ingest?name=x.nosuch&format=folded", "text/plain", b"a;b 1\n"),
@@ -147,4 +160,5 @@ fn requests() -> Vec<(&'static str, &'static str, &'static str, &'static [u8])> 
     ]
 }
 
-const DEEP: &str = "{\"series\":[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[";
+const DEEP: &str =
+    "{\"series\":[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[";

@@ -26,7 +26,12 @@ fn a_request_without_a_usable_tenant_is_refused_on_every_door() {
         let replies = [
             client.post("/ingest?name=x.cpu&format=folded", "text/plain", &[], b"a;b 1\n"),
             client.post("/push.v1.PusherService/Push", "application/json", &[], b"{}"),
-            client.post("/querier.v1.QuerierService/LabelNames", "application/json", &[], json!({}).to_string().as_bytes()),
+            client.post(
+                "/querier.v1.QuerierService/LabelNames",
+                "application/json",
+                &[],
+                json!({}).to_string().as_bytes(),
+            ),
             client.try_get("/pyroscope/render?query=x&from=now-1h"),
         ];
         for reply in replies {

@@ -1,8 +1,12 @@
 //! A small HTTP client of the server: pushes and the queries that tests ask.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde_json::{Value, json};
+
+/// The profile type of CPU time.
+pub const CPU: &str = "process_cpu:cpu:nanoseconds:cpu:nanoseconds";
 
 /// Speaks to one server. A tenant header is sent when one is set.
 #[derive(Clone)]
@@ -76,12 +80,12 @@ impl Client {
         self.post(&path, "text/plain", &[], stacks.as_bytes())
     }
 
-    /// The merged CPU flame graph of `service` as `(function name → sum of self values, total)`.
+    /// The merged CPU flame graph of what `selector` finds, times in seconds.
     pub fn cpu(&self, selector: &str, from: i64, until: i64) -> Flame {
         let answer = self.call(
             "querier.v1.QuerierService/SelectMergeStacktraces",
             &json!({
-                "profileTypeID": "process_cpu:cpu:nanoseconds:cpu:nanoseconds",
+                "profileTypeID": CPU,
                 "labelSelector": selector,
                 "start": from * 1000, "end": until * 1000, "maxNodes": 1_000_000,
             }),
@@ -95,22 +99,29 @@ impl Client {
 pub struct Flame {
     pub total: i64,
     /// Self value of each function name, over all its places.
-    pub self_values: std::collections::BTreeMap<String, i64>,
+    pub self_values: BTreeMap<String, i64>,
+    /// Total of each function name, over all its places; a recursive one counts again at each depth.
+    pub totals: BTreeMap<String, i64>,
 }
 
 impl Flame {
-    fn read(graph: &Value) -> Flame {
+    /// From a `FlameGraph` in JSON.
+    pub fn read(graph: &Value) -> Flame {
         let number = |v: &Value| v.as_i64().or_else(|| v.as_str()?.parse().ok()).unwrap_or(0);
         let names: Vec<&str> = graph["names"].as_array().expect("names").iter().filter_map(Value::as_str).collect();
         let mut flame = Flame { total: number(&graph["total"]), ..Flame::default() };
         for level in graph["levels"].as_array().expect("levels") {
             let values: Vec<i64> = level["values"].as_array().expect("values").iter().map(number).collect();
             for node in values.chunks(4) {
+                let name = names[node[3] as usize];
+                *flame.totals.entry(name.to_owned()).or_default() += node[1];
                 if node[2] != 0 {
-                    *flame.self_values.entry(names[node[3] as usize].to_owned()).or_default() += node[2];
+                    *flame.self_values.entry(name.to_owned()).or_default() += node[2];
                 }
             }
         }
+        // The root stands for no function.
+        flame.totals.remove(names.first().copied().unwrap_or_default());
         flame
     }
 }

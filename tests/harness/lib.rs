@@ -2,6 +2,7 @@
 
 pub mod client;
 pub mod server;
+pub mod tools;
 
 pub use client::{Client, folded};
 pub use server::Server;
