@@ -1,3 +1,5 @@
 //! Kills the server with SIGKILL under load, starts it again, and compares what was acknowledged with what is answered.
 
+mod fail_points;
+mod load;
 mod sigkill;

@@ -1,8 +1,10 @@
 //! What tests of the real binary share: a server process, and a client that says what it sent.
 
 pub mod client;
+mod files;
 pub mod server;
 pub mod tools;
 
 pub use client::{Client, folded};
+pub use files::files;
 pub use server::Server;

@@ -1,5 +1,7 @@
 //! All of Flamestore in one process: `flamestore -target=all`.
 
+#[cfg(feature = "failpoints")]
+mod halt;
 mod observers;
 mod pages;
 mod process;
@@ -43,6 +45,8 @@ fn serve(config: Config) -> Result<(), Fault> {
     logging::init(&config.server.log_level, Format::parse(&config.server.log_format)?, clock.clone())?;
     #[cfg(feature = "failpoints")]
     let _failpoints = fail::FailScenario::setup();
+    #[cfg(feature = "failpoints")]
+    halt::arm()?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .thread_name("flamestore")
