@@ -1,12 +1,10 @@
 //! Malformed uploads of every kind get a clear 4xx, cost little memory, and the server serves on.
 
 use std::fs;
-use std::io::Write;
 
 use flamestore_clock::{Clock, SystemClock};
+use flamestore_tests::gzip::gzip;
 use flamestore_tests::server::Server;
-use flate2::Compression;
-use flate2::write::GzEncoder;
 
 /// What the server may grow by over all of this.
 const MAX_GROWTH_BYTES: u64 = 200 << 20;
@@ -83,12 +81,6 @@ fn broken() -> Vec<(&'static str, Vec<u8>)> {
             pprof(&[field(2, &[number(1, 1), number(2, 1), labels].concat())], TABLE)
         }),
     ]
-}
-
-fn gzip(bytes: &[u8]) -> Vec<u8> {
-    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
-    encoder.write_all(bytes).expect("memory");
-    encoder.finish().expect("memory")
 }
 
 fn push(profile: &[u8]) -> Vec<u8> {

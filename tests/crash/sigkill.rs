@@ -28,7 +28,7 @@ fn what_was_acknowledged_is_answered_once_after_every_sigkill() {
         server.start_again();
         load.compare(&server, &format!("kill {kill}, seed {seed}"));
     }
-    let blocks = files(&server.bucket()).filter(|p| p.ends_with("meta.json")).count();
+    let blocks = files(&server.bucket()).into_iter().filter(|p| p.ends_with("meta.json")).count();
     let pushes = load.acknowledged();
     println!("{pushes} pushes acknowledged over {KILLS} kills, {blocks} blocks");
     assert!(pushes > KILLS, "the load must be real: only {pushes} pushes");

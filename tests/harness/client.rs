@@ -54,6 +54,18 @@ impl Client {
     }
 
     pub fn post(&self, path: &str, content_type: &str, headers: &[(&str, &str)], body: &[u8]) -> Reply {
+        let answer = self.exchange(path, content_type, headers, body)?;
+        Ok((answer.status().as_u16(), String::from_utf8_lossy(answer.body()).into_owned()))
+    }
+
+    /// A POST with everything that comes back, its bytes as they came.
+    pub fn exchange(
+        &self,
+        path: &str,
+        content_type: &str,
+        headers: &[(&str, &str)],
+        body: &[u8],
+    ) -> Result<http::Response<Vec<u8>>, String> {
         let mut request = self.agent.post(format!("{}{path}", self.url)).header("Content-Type", content_type);
         if let Some(tenant) = &self.tenant {
             request = request.header("X-Scope-OrgID", tenant);
@@ -61,9 +73,9 @@ impl Client {
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        let mut response = request.send(body).map_err(|e| e.to_string())?;
-        let body = response.body_mut().read_to_vec().map_err(|e| e.to_string())?;
-        Ok((response.status().as_u16(), String::from_utf8_lossy(&body).into_owned()))
+        let (parts, mut body) = request.send(body).map_err(|e| e.to_string())?.into_parts();
+        let body = body.read_to_vec().map_err(|e| e.to_string())?;
+        Ok(http::Response::from_parts(parts, body))
     }
 
     /// A Connect call with a JSON body. Panics on anything but 200.

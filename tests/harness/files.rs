@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 /// Every file below `dir`.
-pub fn files(dir: &Path) -> impl Iterator<Item = PathBuf> {
+pub fn files(dir: &Path) -> Vec<PathBuf> {
     let mut files = Vec::new();
     let mut dirs = vec![dir.to_path_buf()];
     while let Some(dir) = dirs.pop() {
@@ -12,5 +12,5 @@ pub fn files(dir: &Path) -> impl Iterator<Item = PathBuf> {
             if path.is_dir() { dirs.push(path) } else { files.push(path) }
         }
     }
-    files.into_iter()
+    files
 }

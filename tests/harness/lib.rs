@@ -2,6 +2,8 @@
 
 pub mod client;
 mod files;
+pub mod gzip;
+pub mod rpc;
 pub mod server;
 pub mod tools;
 

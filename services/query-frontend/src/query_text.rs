@@ -22,8 +22,11 @@ pub enum TypeWanted {
 /// The short type of texts that name none.
 const DEFAULT_TYPE: &str = "cpu";
 
+/// The word, the type it means where nothing is stored, and its spellings as (name, sample type).
+type Short = (&'static str, &'static str, &'static [(&'static str, &'static str)]);
+
 /// Short words, the profile type they mean when nothing is stored yet, and by which names the kinds of client store it.
-const SHORT_TYPES: &[(&str, &str, &[(&str, &str)])] = &[
+const SHORT_TYPES: &[Short] = &[
     ("cpu", "process_cpu:cpu:nanoseconds:cpu:nanoseconds", &[("process_cpu", "cpu"), ("process_cpu", "samples")]),
     ("wall", "wall:wall:nanoseconds:wall:nanoseconds", &[("wall", "wall")]),
     ("inuse_objects", "memory:inuse_objects:count:space:bytes", &[("memory", "inuse_objects")]),
@@ -138,7 +141,7 @@ fn known_short(word: &str) -> Result<String, Fault> {
     short(word).map(|(w, ..)| (*w).to_owned())
 }
 
-fn short(word: &str) -> Result<&'static (&'static str, &'static str, &'static [(&'static str, &'static str)]), Fault> {
+fn short(word: &str) -> Result<&'static Short, Fault> {
     SHORT_TYPES.iter().find(|(w, ..)| *w == word).ok_or_else(|| {
         let words: Vec<_> = SHORT_TYPES.iter().map(|(w, ..)| *w).collect();
         Fault::invalid(format!(
