@@ -3,6 +3,7 @@
 //! Hot; measured by `benches/append.rs` of `flamestore-head`.
 
 mod index;
+mod prints;
 mod scratch;
 mod stack_cache;
 
@@ -12,6 +13,7 @@ use flamestore_pprof::{Normalized, Profile};
 use crate::tables::{Line, NO_MAPPING, ROOT, Symbols};
 pub use index::Bounds;
 use index::Index;
+use prints::Prints;
 use scratch::{Scratch, UNSEEN};
 pub use stack_cache::MAX_CACHED_STACKS;
 use stack_cache::{StackCache, hash_of};
@@ -26,6 +28,7 @@ pub const MAX_IDLE_SCRATCH_BYTES: usize = 256 << 10;
 #[derive(Debug, Default)]
 pub struct Interner {
     index: Index,
+    prints: Prints,
     stacks: StackCache,
     scratch: Scratch,
 }
@@ -46,7 +49,7 @@ impl Interner {
 
     /// Heap bytes held, tables and indexes; costs a few additions.
     pub fn bytes(&self) -> usize {
-        self.index.bytes() + self.stacks.bytes() + self.scratch.bytes()
+        self.index.bytes() + self.prints.bytes() + self.stacks.bytes() + self.scratch.bytes()
     }
 
     /// Interns the stacks of all rows of all groups. `out[row]` becomes the stack id of `profile.samples[row]`, or
@@ -68,6 +71,7 @@ impl Interner {
         out.clear();
         out.resize(profile.samples.len(), NOT_INTERNED);
         self.scratch.start(profile);
+        self.prints.start(profile);
         let mut done = Ok(());
         for row in rows {
             let Some(id) = out.get_mut(row as usize) else {
@@ -82,22 +86,23 @@ impl Interner {
                 }
             }
         }
-        if self.scratch.bytes() > MAX_IDLE_SCRATCH_BYTES {
+        if self.scratch.bytes() + self.prints.scratch_bytes() > MAX_IDLE_SCRATCH_BYTES {
             self.scratch = Scratch::default();
+            self.prints.forget_scratch();
         }
         done
     }
 
     /// The stack id of one row.
     fn stack(&mut self, profile: &Profile, row: usize) -> Result<u32, Fault> {
-        let Interner { index, stacks, scratch, .. } = self;
+        let Interner { index, prints, stacks, scratch } = self;
         let sample = profile.samples.get(row).ok_or_else(|| broken("a row"))?;
         scratch.stack.clear();
         for &local in profile.locations_of(sample) {
             let id = match scratch.locations.get(local as usize) {
                 Some(&id) if id != UNSEEN => id,
                 _ => {
-                    let id = location(index, scratch, profile, local)?;
+                    let id = location(index, prints, scratch, profile, local)?;
                     scratch.locations[local as usize] = id;
                     id
                 }
@@ -120,11 +125,21 @@ impl Interner {
     }
 }
 
-/// The id of a location of the profile, with all that it refers to.
-fn location(index: &mut Index, scratch: &mut Scratch, profile: &Profile, local: u32) -> Result<u32, Fault> {
+/// The id of a location of the profile. Only a new one is taken apart.
+fn location(
+    index: &mut Index,
+    prints: &mut Prints,
+    scratch: &mut Scratch,
+    profile: &Profile,
+    local: u32,
+) -> Result<u32, Fault> {
     let l = profile.locations.get(local as usize).ok_or_else(|| broken("a location"))?;
-    let mapping = if l.mapping == NO_MAPPING { NO_MAPPING } else { mapping(index, scratch, profile, l.mapping)? };
     let lines = profile.lines.get(l.first_line as usize..l.end_line as usize).ok_or_else(|| broken("a line"))?;
+    let print = prints.of(profile, l, lines).ok_or_else(|| broken("a function or mapping"))?;
+    if let Some(known) = prints.get(print) {
+        return Ok(known);
+    }
+    let mapping = if l.mapping == NO_MAPPING { NO_MAPPING } else { mapping(index, scratch, profile, l.mapping)? };
     scratch.lines.clear();
     for line in lines {
         let function = match scratch.functions.get(line.function as usize) {
@@ -137,7 +152,9 @@ fn location(index: &mut Index, scratch: &mut Scratch, profile: &Profile, local: 
         };
         scratch.lines.push(Line { function, line: line.line });
     }
-    index.location(mapping, l.address, l.is_folded, &scratch.lines)
+    let id = index.location(mapping, l.address, l.is_folded, &scratch.lines)?;
+    prints.put(print, id);
+    Ok(id)
 }
 
 fn mapping(index: &mut Index, scratch: &mut Scratch, profile: &Profile, local: u32) -> Result<u32, Fault> {

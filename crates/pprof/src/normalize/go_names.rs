@@ -8,6 +8,8 @@ use std::hash::BuildHasher;
 
 use foldhash::fast::RandomState;
 use hashbrown::{HashMap, HashTable};
+use memchr::memchr2_iter;
+use memchr::memmem::Finder;
 
 use super::text::{self, Texts};
 use crate::profile::{Function, Line, Location, MISSING, Profile, StrRef};
@@ -45,6 +47,8 @@ struct Names {
     fates: HashMap<StrRef, Fate, RandomState>,
     /// Names that lost something, each text once.
     stripped: Texts,
+    /// Bit `len % 64` for the length of each of them: most names can be told apart by that alone.
+    stripped_lengths: u64,
 }
 
 #[derive(Clone, Copy)]
@@ -69,6 +73,7 @@ impl Names {
             text.extend_from_slice(&short);
             if let Some(new) = text::appended(text, start) {
                 let stripped = self.stripped.intern(text, new);
+                self.stripped_lengths |= length_bit(new);
                 if stripped != new {
                     text.truncate(start);
                 }
@@ -83,13 +88,19 @@ impl Names {
     fn settle(&mut self, text: &[u8], name: StrRef) -> (StrRef, bool) {
         let fate = self.fates.entry(name).or_insert(Fate::Unshaped);
         if let Fate::Unshaped = fate {
-            *fate = self.stripped.find(text, name).map_or(Fate::Alone, Fate::Stripped);
+            let could_be = self.stripped_lengths & length_bit(name) != 0;
+            let equal = if could_be { self.stripped.find(text, name) } else { None };
+            *fate = equal.map_or(Fate::Alone, Fate::Stripped);
         }
         match *fate {
             Fate::Stripped(stripped) => (stripped, true),
             Fate::Unshaped | Fate::Alone => (name, false),
         }
     }
+}
+
+fn length_bit(name: StrRef) -> u64 {
+    1 << (name.len % 64)
 }
 
 /// The name without its shape arguments, brackets inside them counted; `None` when it has none. An argument that does
@@ -100,7 +111,8 @@ fn without_shapes(name: &[u8]) -> Option<Vec<u8>> {
     }
     let mut kept = Vec::new();
     let mut rest = name;
-    while let Some(start) = rest.windows(SHAPE.len()).position(|w| w == SHAPE) {
+    let shape = Finder::new(SHAPE);
+    while let Some(start) = shape.find(rest) {
         let Some(len) = bracketed(&rest[start..]) else { break };
         kept.extend_from_slice(&rest[..start]);
         rest = &rest[start + len..];
@@ -112,15 +124,12 @@ fn without_shapes(name: &[u8]) -> Option<Vec<u8>> {
     Some(kept)
 }
 
-/// Length of the bracketed text at the start of `s`.
+/// Length of the bracketed text at the start of `s`. Shapes of structs run to hundreds of bytes, so only brackets are
+/// looked at.
 fn bracketed(s: &[u8]) -> Option<usize> {
     let mut depth = 0usize;
-    for (at, b) in s.iter().enumerate() {
-        match b {
-            b'[' => depth += 1,
-            b']' => depth -= 1,
-            _ => {}
-        }
+    for at in memchr2_iter(b'[', b']', s) {
+        depth = if s[at] == b'[' { depth + 1 } else { depth.checked_sub(1)? };
         if depth == 0 {
             return Some(at + 1);
         }
