@@ -18,6 +18,7 @@ mod push;
 mod record;
 mod replay;
 mod select;
+mod source_version;
 mod store;
 
 pub use config::EngineConfig;

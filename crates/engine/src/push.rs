@@ -9,6 +9,7 @@ use flamestore_pprof::{Normalized, decode, normalize};
 use crate::epoch::Epoch;
 use crate::observe::CutReason;
 use crate::record;
+use crate::source_version;
 use crate::store::Store;
 
 /// Bytes of memory that a pprof needs while it is pushed, for each of its bytes as it came (mostly compressed).
@@ -110,7 +111,10 @@ pub(crate) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send 
 
 fn decode_one(mut profile: PushedProfile) -> Result<(PushedProfile, Box<Normalized>), Fault> {
     let normalized = match profile.decoded.take() {
-        Some(normalized) => normalized,
+        Some(mut normalized) => {
+            source_version::note(&mut normalized.profile, &profile.series);
+            normalized
+        }
         None => Box::new(decode_logged(&profile)?),
     };
     Ok((profile, normalized))
@@ -119,7 +123,9 @@ fn decode_one(mut profile: PushedProfile) -> Result<(PushedProfile, Box<Normaliz
 /// The samples of a profile, from its bytes and what was decided about it.
 pub(crate) fn decode_logged(profile: &PushedProfile) -> Result<Normalized, Fault> {
     let decoded = decode(&profile.raw, profile.options.max_inflated_bytes as usize)?;
-    Ok(normalize(decoded, &profile.options))
+    let mut normalized = normalize(decoded, &profile.options);
+    source_version::note(&mut normalized.profile, &profile.series);
+    Ok(normalized)
 }
 
 fn needed_bytes(profile: &PushedProfile) -> usize {

@@ -10,12 +10,15 @@ use flamestore_model::labels::names;
 use flamestore_model::{Discard, Fault, Kind, ProfileId, TenantId};
 use flamestore_pprof::{Caps, NormalizeOptions, Profile, Spy, check, decode, normalize};
 
-use crate::labels;
+use crate::labels::{self, SeriesLabels};
 use crate::observe::{Count, Observe};
 use crate::split;
 
 /// The largest inflated pprof that any configuration allows.
 pub const MAX_INFLATED_BYTES: usize = 1 << 30;
+/// Values of `pyroscope_spy` that profilers of other languages than Go send.
+const OTHER_SPIES: [&str; 8] =
+    ["dotnetspy", "grafana-agent.java", "javaspy", "nodespy", "phpspy", "pyroscope-rs", "pyspy", "rbspy"];
 /// Distributors that share a tenant's rate. One process is the only one.
 const DISTRIBUTORS: usize = 1;
 
@@ -144,7 +147,7 @@ impl Distributor {
             max_depth: clamped(limits.max_profile_stacktrace_depth),
             max_symbol_bytes: clamped(limits.max_profile_symbol_value_length),
             max_inflated_bytes: clamped(max_inflated(limits) as u64),
-            go: is_go(&profile),
+            go: is_go(&profile, &labels),
             spy: upload.spy,
         };
         let samples = profile.samples.len();
@@ -189,8 +192,13 @@ struct Prepared {
 }
 
 /// Whether the Go repairs apply. They look for stacks of depths at which only the Go runtime cuts, and would find them
-/// by chance elsewhere.
-fn is_go(profile: &Profile) -> bool {
+/// by chance elsewhere. What the client says of itself counts more than what its functions look like.
+fn is_go(profile: &Profile, labels: &SeriesLabels) -> bool {
+    match labels.get(names::SPY) {
+        Some("gospy") => return true,
+        Some(spy) if OTHER_SPIES.contains(&spy) => return false,
+        _ => {}
+    }
     profile
         .functions
         .iter()

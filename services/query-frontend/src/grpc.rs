@@ -207,6 +207,11 @@ impl QuerierService for QuerierDoor {
             let asker = asker(&request)?;
             let r = request.get_ref();
             let (call_site, _) = stack_selector(r.stack_trace_selector.as_ref());
+            if r.exemplar_type() == types::ExemplarType::Span {
+                return Err(Fault::invalid(
+                    "exemplar_type of a series is none or individual: only heatmaps know spans",
+                ));
+            }
             let fields = Fields {
                 profile_type_id: &r.profile_type_id,
                 label_selector: &r.label_selector,

@@ -31,6 +31,9 @@ impl Frontend {
     /// Answers `SelectHeatmap`.
     pub async fn select_heatmap(&self, asker: &Asker, request: HeatmapRequest) -> Result<Heatmap, Fault> {
         let limits = self.limits(asker);
+        if request.start_ms == request.end_ms {
+            return Err(Fault::invalid("a heatmap needs a start before its end: both are the same"));
+        }
         let Some(range) = range::checked(request.start_ms, request.end_ms, &limits, self.now_ms())? else {
             return Ok(Heatmap::default());
         };

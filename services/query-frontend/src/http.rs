@@ -54,11 +54,9 @@ impl Parameters {
         self.get(name).map_or(now_ms, |text| attime::parse(text, now_ms.saturating_mul(1_000_000)) / 1_000_000)
     }
 
-    fn max_nodes(&self) -> Result<Option<i64>, Fault> {
-        let Some((name, text)) = ["maxNodes", "max-nodes"].into_iter().find_map(|n| Some((n, self.get(n)?))) else {
-            return Ok(None);
-        };
-        text.parse().map(Some).map_err(|_| Fault::invalid(format!("{name}: {text:?} is not a number")))
+    /// What is not a number counts as not given, as old scripts are used to.
+    fn max_nodes(&self) -> Option<i64> {
+        ["maxNodes", "max-nodes"].into_iter().find_map(|name| self.get(name)?.parse().ok())
     }
 
     fn selection(&self, prefix: &str, now_ms: i64) -> Result<Selection, Fault> {
@@ -72,7 +70,7 @@ impl Parameters {
             query: query.to_owned(),
             from_ms: self.time_ms(&name("From"), now_ms),
             until_ms: self.time_ms(&name("Until"), now_ms),
-            max_nodes: self.max_nodes()?,
+            max_nodes: self.max_nodes(),
         })
     }
 }

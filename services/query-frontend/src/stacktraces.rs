@@ -1,7 +1,8 @@
 //! Merged stacks: flame graphs, trees, DOT and pprof.
 
 use flamestore_flamegraph::{Flamegraph, GoPgo, PprofMeta, ProfileMerge, Tree};
-use flamestore_model::{Fault, TimeRange};
+use flamestore_model::labels::names;
+use flamestore_model::{Fault, MatchOp, Matcher, Select, TimeRange};
 
 use crate::frontend::{Asker, Frontend, off_the_reactor};
 use crate::range;
@@ -92,6 +93,9 @@ impl Frontend {
             asked => asked.and_then(|n| usize::try_from(n).ok()).unwrap_or(0),
         };
         let mut profile = self.profile(asker, &request.wanted, range).await?;
+        if profile.is_empty() && self.has_other_types(asker, &request.wanted, range).await? {
+            return Ok(NAMELESS.to_vec());
+        }
         let meta = pprof_meta(&request, range);
         off_the_reactor(move || {
             profile.truncate(max_nodes);
@@ -106,11 +110,23 @@ impl Frontend {
         Ok(self.querier().tree(&asker.tenants, &wanted.over(range)).await?.value)
     }
 
+    /// Whether a service that is asked for by name has profiles, if not of this type. Clients then get a pprof with a
+    /// sample type, where for a service without any they get an empty one.
+    async fn has_other_types(&self, asker: &Asker, wanted: &Wanted, range: Option<TimeRange>) -> Result<bool, Fault> {
+        let by_name = |m: &Matcher| m.name == names::SERVICE_NAME && m.op == MatchOp::Equal;
+        let (Some(range), true) = (range, wanted.selector.matchers.iter().any(by_name)) else { return Ok(false) };
+        let select = Select { selector: wanted.selector.clone(), ..Select::everything(range) };
+        Ok(!self.querier().series(&asker.tenants, &select).await?.value.is_empty())
+    }
+
     async fn profile(&self, asker: &Asker, wanted: &Wanted, range: Option<TimeRange>) -> Result<ProfileMerge, Fault> {
         let Some(range) = range else { return Ok(ProfileMerge::default()) };
         Ok(self.querier().profile(&asker.tenants, &wanted.over(range)).await?.value)
     }
 }
+
+/// A pprof with one sample type that has no name, and no samples.
+const NAMELESS: [u8; 4] = [0x0a, 0, 0x32, 0];
 
 fn pprof_meta(request: &MergeRequest, range: Option<TimeRange>) -> PprofMeta {
     PprofMeta {
