@@ -54,7 +54,10 @@ impl Store {
                  start again with this folder",
                 self.config.data_dir.display()
             ))
-        })
+        })?;
+        // Everything is in the bucket: what a push that came too late may have logged stays.
+        let needed = self.state.read().current.first_lsn;
+        self.wal.close(needed).map(drop)
     }
 
     /// Tries every tenant of every epoch that has been cut, oldest first; returns the last fault.

@@ -31,7 +31,7 @@ pub struct Committed {
 #[derive(Debug)]
 pub struct Wal {
     shared: Arc<Shared>,
-    thread: Option<JoinHandle<()>>,
+    thread: Mutex<Option<JoinHandle<()>>>,
     /// Held so that no other process writes here.
     _lock: File,
 }
@@ -129,7 +129,7 @@ impl Wal {
             .name("wal-commit".into())
             .spawn(move || writer.run())
             .map_err(|e| Fault::unavailable("cannot start the log's thread: too many threads?").caused_by(e))?;
-        Ok((Wal { shared, thread: Some(thread), _lock: lock }, recovered))
+        Ok((Wal { shared, thread: Mutex::new(Some(thread)), _lock: lock }, recovered))
     }
 
     /// Appends records, each given in parts that are written one after another, and waits until they are synced.
@@ -204,11 +204,34 @@ impl Wal {
         self.shared.segments.lock().len()
     }
 
-    /// Deletes the oldest segments, as far as all their LSNs are below `lsn`. Returns how many.
+    /// Deletes the oldest segments, as far as all their LSNs are below `lsn`. The one that is written stays. Returns how
+    /// many are gone.
     pub fn trim(&self, lsn: u64) -> Result<usize, Fault> {
+        self.delete_while(|segment| segment.end_lsn.is_some_and(|end| end <= lsn))
+    }
+
+    /// Ends the log: refuses further appends, finishes those under way, and deletes every segment whose LSNs are all
+    /// below `lsn`, the last one too. Blocks for a sync at most. Returns how many are gone.
+    pub fn close(&self, lsn: u64) -> Result<usize, Fault> {
+        self.stop();
+        let end = self.next_lsn();
+        self.delete_while(|segment| segment.end_lsn.unwrap_or(end) <= lsn)
+    }
+
+    /// Refuses further appends and waits for the commit thread to finish what is queued.
+    fn stop(&self) {
+        self.shared.queue.lock().closed = true;
+        self.shared.wake.notify_one();
+        if let Some(thread) = self.thread.lock().take() {
+            // A panic of the thread has been told by its own message, and every waiter got an error.
+            let _ = thread.join();
+        }
+    }
+
+    fn delete_while(&self, unneeded: impl Fn(&Kept) -> bool) -> Result<usize, Fault> {
         let mut segments = self.shared.segments.lock();
         let mut gone = 0;
-        while let Some(oldest) = segments.front().filter(|s| s.end_lsn.is_some_and(|end| end <= lsn)) {
+        while let Some(oldest) = segments.front().filter(|s| unneeded(s)) {
             match std::fs::remove_file(&oldest.path) {
                 Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
                     let what = format!("cannot delete log segment {}: check the folder's owner", oldest.path.display());
@@ -225,12 +248,7 @@ impl Wal {
 
 impl Drop for Wal {
     fn drop(&mut self) {
-        self.shared.queue.lock().closed = true;
-        self.shared.wake.notify_one();
-        if let Some(thread) = self.thread.take() {
-            // A panic of the thread has been told by its own message, and every waiter got an error.
-            let _ = thread.join();
-        }
+        self.stop();
     }
 }
 
@@ -426,6 +444,24 @@ mod tests {
         assert_eq!(read(&found).0, vec![(5, payload(5))]);
         assert_eq!(wal.trim(wal.next_lsn()).unwrap(), 1);
         assert_eq!(append(&wal, b"x"), 6);
+    }
+
+    #[test]
+    fn closing_deletes_everything_that_is_not_needed_and_nothing_else() {
+        let dir = tempfile::tempdir().unwrap();
+        let options = WalOptions { segment_bytes: 1, ..WalOptions::default() };
+        let (wal, _) = open(dir.path(), options);
+        (1..=3).for_each(|i| assert_eq!(append(&wal, &payload(i)), i));
+        assert_eq!(wal.close(3).unwrap(), 2);
+        drop(wal);
+        let (wal, found) = open(dir.path(), options);
+        assert_eq!(read(&found).0, vec![(3, payload(3))]);
+        assert_eq!(append(&wal, &payload(4)), 4);
+        assert_eq!(wal.close(wal.next_lsn()).unwrap(), 2);
+        assert_eq!(wal.bytes(), 0);
+        drop(wal);
+        let (_, found) = open(dir.path(), options);
+        assert!(read(&found).0.is_empty());
     }
 
     #[test]
