@@ -8,7 +8,7 @@ use std::hash::BuildHasher;
 
 use foldhash::fast::RandomState;
 use hashbrown::{HashMap, HashTable};
-use memchr::memchr2_iter;
+use memchr::{memchr, memchr2_iter};
 use memchr::memmem::Finder;
 
 use super::text::{self, Texts};
@@ -106,7 +106,7 @@ fn length_bit(name: StrRef) -> u64 {
 /// The name without its shape arguments, brackets inside them counted; `None` when it has none. An argument that does
 /// not end (in a name cut to size) is kept.
 fn without_shapes(name: &[u8]) -> Option<Vec<u8>> {
-    if !name.contains(&SHAPE[0]) {
+    if memchr(SHAPE[0], name).is_none() {
         return None;
     }
     let mut kept = Vec::new();
