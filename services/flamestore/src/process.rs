@@ -15,14 +15,18 @@ use flamestore_distributor::otlp_grpc::ProfilesDoor;
 use flamestore_ingester::IngesterParts;
 use flamestore_limits::Overrides;
 use flamestore_model::{Fault, Kind};
+use flamestore_proto::adhocprofiles::v1::ad_hoc_profile_service_server::AdHocProfileServiceServer;
 use flamestore_proto::capabilities::v1::feature_flags_service_server::FeatureFlagsServiceServer;
 use flamestore_proto::push::v1::pusher_service_server::PusherServiceServer;
 use flamestore_proto::querier::v1::querier_service_server::QuerierServiceServer;
+use flamestore_proto::settings::v1::settings_service_server::SettingsServiceServer;
 use flamestore_proto::version::v1::version_server::VersionServer;
 use flamestore_querier::Querier;
 use flamestore_query_frontend::Frontend;
 use flamestore_query_frontend::about::AboutDoor;
+use flamestore_query_frontend::adhoc::{self, AdHocDoor};
 use flamestore_query_frontend::grpc::QuerierDoor;
+use flamestore_query_frontend::settings::SettingsDoor;
 use flamestore_rpc::{BodyCaps, Front, Router, Tenancy, served};
 use flamestore_service::{ListenerConfig, Listeners, Readiness};
 use flamestore_telemetry::{BuildInfo, Metrics};
@@ -58,7 +62,7 @@ pub(crate) async fn run(config: Config, clock: Arc<dyn Clock>) -> Result<(), Fau
     let engine = flamestore_ingester::engine(
         &config,
         IngesterParts {
-            bucket,
+            bucket: bucket.clone(),
             clock: clock.clone(),
             chance: chance.clone(),
             observer: observers.clone(),
@@ -69,7 +73,7 @@ pub(crate) async fn run(config: Config, clock: Arc<dyn Clock>) -> Result<(), Fau
         ingester: engine.clone(),
         overrides: overrides.clone(),
         clock: clock.clone(),
-        chance,
+        chance: chance.clone(),
         observer: observers.clone(),
     }));
     let frontend = Frontend::new(flamestore_query_frontend::Parts {
@@ -77,9 +81,15 @@ pub(crate) async fn run(config: Config, clock: Arc<dyn Clock>) -> Result<(), Fau
         overrides: overrides.clone(),
         clock: clock.clone(),
     });
+    let doors = Doors {
+        distributor,
+        frontend,
+        settings: SettingsDoor::new(bucket.clone()),
+        adhoc: AdHocDoor::new(adhoc::Parts { bucket, overrides: overrides.clone(), clock: clock.clone(), chance }),
+    };
     let readiness = Readiness::default();
     let pages = Pages::new(&config, overrides.clone(), metrics.clone(), clock.clone());
-    let front = front(&config, &clock, &observers, &distributor, &frontend, &readiness, pages)?;
+    let front = front(&config, &clock, &observers, doors, &readiness, pages)?;
 
     let listeners = Listeners::bind(listener_config(&config.server)?).await?;
     let (http, grpc) = (listeners.http_addr(), listeners.grpc_addr());
@@ -137,20 +147,30 @@ pub(crate) async fn run(config: Config, clock: Arc<dyn Clock>) -> Result<(), Fau
     stored.map_err(|e| Fault::internal("the store ended by itself").caused_by(e))?
 }
 
+/// What answers requests.
+struct Doors {
+    distributor: Arc<Distributor>,
+    frontend: Arc<Frontend>,
+    settings: SettingsDoor,
+    adhoc: AdHocDoor,
+}
+
 /// All doors: the services, the plain pages, and what every request passes.
 fn front(
     config: &Config,
     clock: &Arc<dyn Clock>,
     observers: &Arc<Observers>,
-    distributor: &Arc<Distributor>,
-    frontend: &Arc<Frontend>,
+    doors: Doors,
     readiness: &Readiness,
     pages: Arc<Pages>,
 ) -> Result<Front, Fault> {
+    let Doors { distributor, frontend, settings, adhoc } = doors;
     let caps = BodyCaps::default();
     let routes = Routes::new(served!(PusherServiceServer::new(PusherDoor(distributor.clone())), caps.push))
         .add_service(ProfilesDoor::new(distributor.clone(), caps.push))
         .add_service(served!(QuerierServiceServer::new(QuerierDoor(frontend.clone()))))
+        .add_service(served!(SettingsServiceServer::new(settings)))
+        .add_service(served!(AdHocProfileServiceServer::new(adhoc)))
         .add_service(served!(VersionServer::new(AboutDoor)))
         .add_service(served!(FeatureFlagsServiceServer::new(AboutDoor)));
     let plain = flamestore_distributor::http::routes(distributor.clone())

@@ -16,8 +16,10 @@ pub mod series;
 pub mod stacktraces;
 
 pub mod about;
+pub mod adhoc;
 pub mod grpc;
 pub mod http;
 pub mod render;
+pub mod settings;
 
 pub use frontend::{Frontend, Parts};

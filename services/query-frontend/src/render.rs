@@ -60,7 +60,7 @@ struct Flamebearer {
 
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Metadata {
+pub(crate) struct Metadata {
     /// `single`: four numbers a node. `double`: seven.
     format: &'static str,
     spy_name: &'static str,
@@ -108,11 +108,12 @@ impl Frontend {
             let key = |s: &Series| s.labels.first().map_or_else(|| "*".to_owned(), |(_, value)| value.to_string());
             series.iter().map(|s| (key(s), lay(Some(s)))).collect()
         });
+        let shown = &merge.wanted.profile_type;
         // The timeline of all groups together has no place in this answer, as in the peer's.
         let whole = if series.len() == 1 { series.first() } else { None };
         Ok(Rendered {
             version: 1,
-            metadata: Metadata::of(&merge.wanted.profile_type, "single"),
+            metadata: Metadata::of(&shown.sample_type, &shown.sample_unit, "single"),
             flamebearer: graph.into(),
             timeline: Some(lay(whole)),
             groups,
@@ -143,16 +144,7 @@ impl Frontend {
             )));
         }
         let diff = self.diff(asker, left, right).await?;
-        Ok(Rendered {
-            version: 1,
-            metadata: Metadata::of(&profile_type, "double"),
-            left_ticks: Some(diff.left_ticks),
-            right_ticks: Some(diff.right_ticks),
-            flamebearer: diff.into(),
-            timeline: None,
-            groups: None,
-            heatmap: None,
-        })
+        Ok(Rendered::double(diff, Metadata::of(&profile_type.sample_type, &profile_type.sample_unit, "double")))
     }
 
     /// Reads the text; a short profile type is looked up among the types that the selector finds.
@@ -189,9 +181,43 @@ impl Frontend {
     }
 }
 
+impl Rendered {
+    /// A flame graph without a timeline.
+    pub(crate) fn single(graph: Flamegraph, metadata: Metadata) -> Self {
+        Rendered {
+            version: 1,
+            flamebearer: graph.into(),
+            metadata,
+            timeline: None,
+            groups: None,
+            heatmap: None,
+            left_ticks: None,
+            right_ticks: None,
+        }
+    }
+
+    /// Two flame graphs side by side.
+    pub(crate) fn double(diff: Diff, metadata: Metadata) -> Self {
+        Rendered {
+            left_ticks: Some(diff.left_ticks),
+            right_ticks: Some(diff.right_ticks),
+            version: 1,
+            flamebearer: diff.into(),
+            metadata,
+            timeline: None,
+            groups: None,
+            heatmap: None,
+        }
+    }
+}
+
 impl Metadata {
-    fn of(profile_type: &ProfileType, format: &'static str) -> Self {
-        let (name, unit) = (profile_type.sample_type.as_str(), profile_type.sample_unit.as_str());
+    /// Of a file that says nothing but its name.
+    pub(crate) fn of_file(name: &str, format: &'static str) -> Self {
+        Metadata { format, spy_name: "unknown", sample_rate: 100, units: String::new(), name: name.to_owned() }
+    }
+
+    pub(crate) fn of(name: &str, unit: &str, format: &'static str) -> Self {
         let units = match name {
             "inuse_objects" | "alloc_objects" | "goroutine" | "goroutines" | "samples" => "objects",
             "cpu" => "samples",
