@@ -63,9 +63,8 @@ fn run(flags: &[&str]) -> Result<(), Failure> {
     shell::run(&binary, &all)
 }
 
-/// Builds what the tests start, then tests. One invocation each, so that features resolve the same way.
 fn test() -> Result<(), Failure> {
-    cargo(&["build", "--package", "flamestore", "--features", "flamestore/failpoints"])?;
+    shell::build_for_tests()?;
     cargo(&["test", "--workspace", "--features", "flamestore/failpoints"])
 }
 

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use crate::shell::{Failure, cargo, output, root, target_dir};
+use crate::shell::{Failure, build_for_tests, output, root, target_dir};
 
 const PAGES: &[&str] = &["config", "metrics"];
 
@@ -25,7 +25,7 @@ pub(crate) fn write() -> Result<(), Failure> {
 }
 
 fn pages() -> Result<Vec<(&'static str, String)>, Failure> {
-    cargo(&["build", "--package", "flamestore", "--features", "flamestore/failpoints"])?;
+    build_for_tests()?;
     let binary = target_dir().join("debug/flamestore");
     PAGES.iter().map(|page| Ok((*page, output(&binary, &[&format!("-reference={page}")])?))).collect()
 }

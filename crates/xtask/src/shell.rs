@@ -34,6 +34,12 @@ pub(crate) fn cargo(args: &[&str]) -> Result<(), Failure> {
     run(Path::new(&cargo), args)
 }
 
+/// The server that tests start, and the tests. All at once, as `cargo test` builds them: with fewer packages or targets
+/// the features of what we use would resolve differently, and much would be built twice.
+pub(crate) fn build_for_tests() -> Result<(), Failure> {
+    cargo(&["build", "--workspace", "--bins", "--tests", "--features", "flamestore/failpoints"])
+}
+
 pub(crate) fn run(program: &Path, args: &[&str]) -> Result<(), Failure> {
     let status = Command::new(program).args(args).current_dir(root()).status()?;
     if status.success() {
