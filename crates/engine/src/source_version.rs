@@ -61,8 +61,8 @@ fn stand_in(profile: &mut Profile) {
 
 #[cfg(test)]
 mod tests {
-    use flamestore_model::Labels;
     use super::*;
+    use flamestore_model::Labels;
 
     fn noted(pairs: &[(&str, &str)]) -> Vec<String> {
         let mapping = |build_id: StrRef| Mapping {

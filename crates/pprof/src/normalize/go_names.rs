@@ -8,8 +8,8 @@ use std::hash::BuildHasher;
 
 use foldhash::fast::RandomState;
 use hashbrown::{HashMap, HashTable};
-use memchr::{memchr, memchr2_iter};
 use memchr::memmem::Finder;
+use memchr::{memchr, memchr2_iter};
 
 use super::text::{self, Texts};
 use crate::profile::{Function, Line, Location, MISSING, Profile, StrRef};
