@@ -130,10 +130,7 @@ impl Groups {
             }
             let row = self.first_row(last.group as usize);
             if (len as usize) < stack(profile, row).len() {
-                let rows = self.rows_of(group);
-                lent.extend(
-                    rows.iter().skip(usize::from(rows.len() > 1)).map(|borrower| (*borrower, Loan { row, len })),
-                );
+                lent.extend(self.rows_of(group).iter().map(|borrower| (*borrower, Loan { row, len })));
             }
         }
         lent
