@@ -16,7 +16,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("symbols", &["model", "pprof"]),
     ("flamegraph", &["model", "pprof", "symbols"]),
     ("formats", &["model", "pprof"]),
-    ("objstore", &["model"]),
+    ("objstore", &["clock", "model"]),
     ("wal", &["clock", "model"]),
     ("head", &["flamegraph", "model", "pprof", "symbols"]),
     ("block", &["flamegraph", "model", "objstore", "symbols"]),
@@ -27,15 +27,30 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("limits", &["clock", "model"]),
     ("config", &["limits", "model"]),
     ("telemetry", &["clock", "model"]),
-    ("rpc", &["model", "proto"]),
+    ("rpc", &["clock", "model", "proto"]),
     ("service", &["clock", "config", "limits", "model", "rpc", "telemetry"]),
     // The services. They never use each other, but for the one that links them all and the frontend's querier.
     ("distributor", &["api", "clock", "formats", "limits", "model", "pprof", "proto", "rpc", "telemetry"]),
-    ("ingester", &["api", "block", "clock", "config", "engine", "model", "objstore", "telemetry"]),
+    ("ingester", &["api", "block", "clock", "config", "engine", "model", "objstore", "telemetry", "wal"]),
     ("querier", &["api", "flamegraph", "model"]),
     (
         "query-frontend",
-        &["api", "clock", "flamegraph", "formats", "limits", "model", "proto", "querier", "rpc", "telemetry"],
+        // The bucket for settings and ad hoc profiles, which are files of their own; pprof and symbols to show the latter.
+        &[
+            "api",
+            "clock",
+            "flamegraph",
+            "formats",
+            "limits",
+            "model",
+            "objstore",
+            "pprof",
+            "proto",
+            "querier",
+            "rpc",
+            "symbols",
+            "telemetry",
+        ],
     ),
 ];
 
