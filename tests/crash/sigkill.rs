@@ -38,3 +38,18 @@ fn what_was_acknowledged_is_answered_once_after_every_sigkill() {
     server.start_again();
     load.compare(&server, "clean stop");
 }
+
+/// The comparison itself: it must notice what a lost log costs.
+#[test]
+#[should_panic(expected = "was acknowledged")]
+fn a_log_that_is_lost_is_noticed() {
+    let mut server = Server::start(&[]);
+    let load = Load::new();
+    let running = load.run(&server);
+    thread::sleep(Duration::from_millis(LOAD_MS.end));
+    server.kill();
+    running.end();
+    std::fs::remove_dir_all(server.local().join("wal")).expect("a log");
+    server.start_again();
+    load.compare(&server, "lost log");
+}
