@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use bytes::Bytes;
-use flamestore_model::{Discard, Fault};
+use flamestore_model::Fault;
 use flamestore_pprof::{Profile, Spy};
 use serde::Deserialize;
 
@@ -62,7 +62,7 @@ pub(crate) fn read(
     if pprof.is_empty() {
         return Ok(());
     }
-    let profile = flamestore_pprof::decode(pprof, upload.caps.max_profile_bytes).map_err(as_unreadable)?;
+    let profile = flamestore_pprof::decode(pprof, upload.caps.max_profile_bytes).map_err(|fault| fault.at("pprof"))?;
     let spy = spy(upload.spy_name, configs.as_ref());
     let name = profile_name(&profile, configs.as_ref(), spy);
     let mut labels = upload.labels(&name);
@@ -78,14 +78,6 @@ pub(crate) fn read(
         decoded: Some(Box::new(profile)),
     });
     Ok(())
-}
-
-/// What cannot be read at all is the format's fault here (422); what is merely over a limit stays as it is.
-fn as_unreadable(mut fault: Fault) -> Fault {
-    if fault.discard != Some(Discard::ProfileSizeLimit) {
-        fault.kind = flamestore_model::Kind::Unprocessable;
-    }
-    fault.at("pprof")
 }
 
 fn spy(name: &str, configs: Option<&TypeConfigs>) -> Spy {

@@ -1,4 +1,4 @@
-//! Gzip, bounded.
+//! Gzip and zstd, bounded.
 
 use std::io::Read;
 
@@ -17,10 +17,26 @@ pub(crate) fn inflated(bytes: &Bytes, cap: usize, what: &str) -> Result<Bytes, F
     if !is_gzip(bytes) {
         return Ok(bytes.clone());
     }
-    let mut out = Vec::with_capacity(bytes.len().saturating_mul(4).min(cap));
-    let mut reader = flate2::bufread::MultiGzDecoder::new(&bytes[..]).take(cap as u64 + 1);
-    reader.read_to_end(&mut out).map_err(|e| {
-        Fault::unprocessable(format!("{what} is not a whole gzip file: it is cut short or damaged")).caused_by(e)
+    bounded(flate2::bufread::MultiGzDecoder::new(&bytes[..]), bytes.len(), cap, what, "gzip")
+}
+
+/// The largest window that a zstd frame may ask for, as a power of two: what level 19 uses.
+const MAX_ZSTD_WINDOW_LOG: u32 = 23;
+
+/// The bytes of zstd frames. Errors as [`inflated`].
+pub(crate) fn unzstd(bytes: &Bytes, cap: usize, what: &str) -> Result<Bytes, Fault> {
+    let opened = zstd::stream::read::Decoder::with_buffer(&bytes[..]).and_then(|mut reader| {
+        reader.window_log_max(MAX_ZSTD_WINDOW_LOG)?;
+        Ok(reader)
+    });
+    let reader = opened.map_err(|e| Fault::internal("the zstd decoder cannot be made").caused_by(e))?;
+    bounded(reader, bytes.len(), cap, what, "zstd")
+}
+
+fn bounded(reader: impl Read, packed_bytes: usize, cap: usize, what: &str, format: &str) -> Result<Bytes, Fault> {
+    let mut out = Vec::with_capacity(packed_bytes.saturating_mul(4).min(cap));
+    reader.take(cap as u64 + 1).read_to_end(&mut out).map_err(|e| {
+        Fault::unprocessable(format!("{what} is not a whole {format} file: it is cut short or damaged")).caused_by(e)
     })?;
     if out.len() > cap {
         return Err(Fault::new(
@@ -47,6 +63,15 @@ pub(crate) mod tests {
         let mut out = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::new(6));
         out.write_all(bytes).unwrap();
         out.finish().unwrap().into()
+    }
+
+    #[test]
+    fn zstd_is_unpacked_within_the_cap_and_damage_is_told() {
+        let packed: Bytes = zstd::encode_all(&[7u8; 100_000][..], 3).unwrap().into();
+        assert_eq!(unzstd(&packed, 100_000, "x").unwrap().len(), 100_000);
+        assert_eq!(unzstd(&packed, 99_999, "x").unwrap_err().kind, Kind::TooLarge);
+        assert_eq!(unzstd(&packed.slice(..packed.len() / 2), 100_000, "x").unwrap_err().kind, Kind::Unprocessable);
+        assert_eq!(unzstd(&Bytes::from_static(b"plain"), 9, "x").unwrap_err().kind, Kind::Unprocessable);
     }
 
     #[test]

@@ -148,11 +148,14 @@ pub fn read(request: &IngestRequest<'_>) -> Result<Ingested, Fault> {
 
 /// The body without what was put around it for the way. A pprof stays compressed: it is stored as it came.
 fn unpacked(request: &IngestRequest<'_>, format: Format) -> Result<Bytes, Fault> {
-    let encoding = request.content_encoding.trim();
-    if !matches!(encoding, "" | "identity" | "gzip" | "x-gzip") {
-        return Err(Fault::unprocessable(format!(
-            "the Content-Encoding {encoding:?} is not known here: send the body as gzip or plain"
-        )));
+    match request.content_encoding.trim() {
+        "" | "identity" | "gzip" | "x-gzip" => {}
+        "zstd" => return inflate::unzstd(&request.body, request.caps.max_inflated_bytes, "the body"),
+        encoding => {
+            return Err(Fault::unprocessable(format!(
+                "the Content-Encoding {encoding:?} is not known here: send the body as gzip, zstd or plain"
+            )));
+        }
     }
     if format == Format::Pprof && !inflate::is_gzip_twice(&request.body) {
         return Ok(request.body.clone());
