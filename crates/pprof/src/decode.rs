@@ -8,7 +8,7 @@
 
 mod ids;
 
-use flamestore_model::{Discard, Fault};
+use flamestore_model::{Discard, Fault, Kind};
 
 use crate::inflate::inflate;
 use crate::profile::{
@@ -22,14 +22,17 @@ pub const MAX_SAMPLE_TYPES: usize = 100;
 
 /// Decodes a pprof file, gzip or plain.
 ///
-/// `max_inflated` is the largest uncompressed size in bytes; 0: no limit but 2 GiB. A fault is of kind `Invalid` and
-/// says whether the file was too large (`profile_size_limit`) or malformed (`malformed_profile`). References to
+/// `max_inflated` is the largest uncompressed size in bytes; 0: no limit but 2 GiB. A fault says
+/// whether the file was too large (`profile_size_limit`) or malformed (`malformed_profile`). It is of kind `Invalid`, or
+/// `Unprocessable` where the bytes are no pprof at all: no whole gzip file, or no such message. References to
 /// locations, functions and mappings that the file does not hold are no fault: they become [`MISSING`]. When two
 /// objects share an id, the later one has it.
 pub fn decode(raw: &[u8], max_inflated: usize) -> Result<Profile, Fault> {
     let text = inflate(raw, max_inflated)?;
     let mut scan = Scan::default();
-    scan.profile(&text).map_err(|Broken(why)| malformed(format!("the profile is not a pprof message: {why}")))?;
+    scan.profile(&text).map_err(|Broken(why)| {
+        malformed(format!("the profile is not a pprof message: {why}")).as_kind(Kind::Unprocessable)
+    })?;
     scan.resolve(text)
 }
 

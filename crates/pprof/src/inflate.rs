@@ -5,7 +5,7 @@
 use std::cell::RefCell;
 use std::io::Read;
 
-use flamestore_model::{Discard, Fault};
+use flamestore_model::{Discard, Fault, Kind};
 use libdeflater::{DecompressionError, Decompressor};
 
 use crate::triple;
@@ -86,15 +86,13 @@ fn too_large(cap: usize) -> Fault {
 }
 
 fn corrupt() -> Fault {
-    Fault::invalid("the profile is not a whole gzip file: it is cut short or damaged")
+    Fault::new(Kind::Unprocessable, "the profile is not a whole gzip file: it is cut short or damaged")
         .discarding(Discard::MalformedProfile)
 }
 
 #[cfg(test)]
 mod tests {
     use std::io::Write;
-
-    use flamestore_model::Kind;
 
     use super::*;
 
@@ -156,7 +154,11 @@ mod tests {
         let whole = gzip(&text());
         for cut in [2, 10, 17, 18, whole.len() / 2, whole.len() - 1] {
             let fault = inflate(&whole[..cut], 0).unwrap_err();
-            assert_eq!((fault.kind, fault.discard), (Kind::Invalid, Some(Discard::MalformedProfile)), "cut at {cut}");
+            assert_eq!(
+                (fault.kind, fault.discard),
+                (Kind::Unprocessable, Some(Discard::MalformedProfile)),
+                "cut at {cut}"
+            );
         }
         let mut damaged = whole.clone();
         damaged[1000] ^= 0xff;

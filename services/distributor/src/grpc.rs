@@ -10,7 +10,7 @@ use flamestore_proto::push::v1::{PushRequest, PushResponse};
 use flamestore_rpc::{Tenants, to_status};
 use tonic::{Request, Response, Status};
 
-use crate::push::{Distributor, Door};
+use crate::push::Distributor;
 
 /// The gRPC face of a [`Distributor`]; the Connect layer speaks through it too.
 #[derive(Clone)]
@@ -21,7 +21,7 @@ impl PusherService for PusherDoor {
     async fn push(&self, request: Request<PushRequest>) -> Result<Response<PushResponse>, Status> {
         let tenant = Tenants::of(request.extensions()).and_then(|t| t.single().cloned()).map_err(to_status)?;
         let uploads = uploads(request.into_inner()).map_err(to_status)?;
-        self.0.push(&tenant, uploads, Door::Push).await.map_err(to_status)?;
+        self.0.push(&tenant, uploads).await.map_err(to_status)?;
         Ok(Response::new(PushResponse {}))
     }
 }

@@ -16,7 +16,7 @@ use http::HeaderMap;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 
-use crate::push::{Distributor, Door, MAX_INFLATED_BYTES};
+use crate::push::{Distributor, MAX_INFLATED_BYTES};
 
 /// Largest inflated body of formats that are not pprof, as a multiple of the largest profile: recordings hold many.
 const INFLATED_PER_PROFILE: usize = 16;
@@ -52,7 +52,7 @@ async fn take(distributor: &Distributor, request: Request) -> Result<(), Fault> 
     let ingested =
         ingest::read(&read).inspect_err(|fault| distributor.count_refused(&tenant, fault, read.body.len()))?;
     distributor.count_notes(&tenant, &ingested.notes);
-    distributor.push(&tenant, ingested.profiles, Door::Ingest).await?;
+    distributor.push(&tenant, ingested.profiles).await?;
     Ok(())
 }
 

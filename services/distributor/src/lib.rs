@@ -17,4 +17,4 @@ pub mod otlp_http;
 
 pub mod observe;
 
-pub use push::{Distributor, Door, Parts, Receipt};
+pub use push::{Distributor, Parts, Receipt};

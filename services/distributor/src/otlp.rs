@@ -5,7 +5,7 @@ use flamestore_formats::otlp;
 use flamestore_model::{Fault, TenantId};
 
 use crate::http::{caps, too_large};
-use crate::push::{Distributor, Door, MAX_INFLATED_BYTES};
+use crate::push::{Distributor, MAX_INFLATED_BYTES};
 
 /// The service that exporters call. Its HTTP form is served on the same path too.
 pub const SERVICE: &str = "opentelemetry.proto.collector.profiles.v1development.ProfilesService";
@@ -29,7 +29,7 @@ pub(crate) async fn export(distributor: &Distributor, tenant: &TenantId, message
     }
     let pushed = match export.ingested.profiles {
         none if none.is_empty() => Ok(()),
-        profiles => distributor.push(tenant, profiles, Door::Push).await.map(drop),
+        profiles => distributor.push(tenant, profiles).await.map(drop),
     };
     export.first_fault.map_or(pushed, Err)
 }

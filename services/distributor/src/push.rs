@@ -7,7 +7,7 @@ use flamestore_clock::{Chance, Clock};
 use flamestore_formats::{Notes, RawProfile};
 use flamestore_limits::{HumanDuration, Limits, Overrides, RateLimiter};
 use flamestore_model::labels::names;
-use flamestore_model::{Discard, Fault, Kind, ProfileId, TenantId};
+use flamestore_model::{Discard, Fault, ProfileId, TenantId};
 use flamestore_pprof::{Caps, NormalizeOptions, Profile, Spy, check, decode, normalize};
 
 use crate::labels::{self, SeriesLabels};
@@ -35,15 +35,6 @@ pub struct Parts {
 pub struct Distributor {
     parts: Parts,
     rate: RateLimiter,
-}
-
-/// Where an upload came in: what the answers to its faults look like.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Door {
-    /// `push.v1` and OTLP: bytes that are no pprof are invalid (400).
-    Push,
-    /// `/ingest`: they are unprocessable (422).
-    Ingest,
 }
 
 /// What became of a push that was accepted.
@@ -88,7 +79,7 @@ impl Distributor {
 
     /// Takes some profiles. Each stands for itself: the good ones are kept even when the answer is the fault of a bad
     /// one. Answers when everything that was accepted is durable and readable.
-    pub async fn push(&self, tenant: &TenantId, uploads: Vec<RawProfile>, door: Door) -> Result<Receipt, Fault> {
+    pub async fn push(&self, tenant: &TenantId, uploads: Vec<RawProfile>) -> Result<Receipt, Fault> {
         let limits = self.parts.overrides.of(tenant);
         let count = Count { observer: &*self.parts.observer, tenant };
         let mut receipt = Receipt::default();
@@ -96,7 +87,7 @@ impl Distributor {
         let mut first_fault = None;
         for (index, upload) in uploads.into_iter().enumerate() {
             let bytes = upload.pprof.len();
-            match self.prepare(tenant, &limits, upload, door, &count) {
+            match self.prepare(tenant, &limits, upload, &count) {
                 Ok(prepared) => {
                     receipt.dropped_samples += prepared.dropped_samples;
                     accepted.extend(prepared.profile);
@@ -125,17 +116,13 @@ impl Distributor {
         tenant: &TenantId,
         limits: &Limits,
         mut upload: RawProfile,
-        door: Door,
         count: &Count<'_>,
     ) -> Result<Prepared, Fault> {
         let now = self.parts.clock.now_nanos();
         let labels = labels::of_series(&upload.labels, limits)?;
         let profile = match upload.decoded.take() {
             Some(decoded) => *decoded,
-            None => decode(&upload.pprof, max_inflated(limits)).map_err(|fault| match (door, fault.discard) {
-                (Door::Ingest, Some(Discard::MalformedProfile)) => fault.as_kind(Kind::Unprocessable),
-                _ => fault,
-            })?,
+            None => decode(&upload.pprof, max_inflated(limits))?,
         };
         count.received(labels.get(names::PROFILE_NAME).unwrap_or(""), upload.pprof.len(), &profile);
         self.rate.admit(tenant, profile.text.len() + labels.text_bytes(), limits, DISTRIBUTORS)?;
