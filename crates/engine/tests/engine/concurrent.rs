@@ -189,7 +189,7 @@ fn a_malformed_profile_is_refused_alone() {
         let results =
             flamestore_api::Ingester::push(&*engine, &crate::support::tenant(0), vec![good, bad, other]).await;
         assert!(results[0].is_ok() && results[2].is_ok());
-        assert_eq!(results[1].as_ref().unwrap_err().kind, Kind::Invalid);
+        assert_eq!(results[1].as_ref().unwrap_err().kind, Kind::Unprocessable);
         drop(engine);
         assert_eq!(total(&*disk.start().await).await, 12);
     });
