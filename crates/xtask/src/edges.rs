@@ -55,7 +55,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
 ];
 
 /// Which may use anything of ours.
-const FREE: &[&str] = &["flamestore", "testkit", "tests", "xtask", "prebuild"];
+const FREE: &[&str] = &["flamestore", "tests", "xtask"];
 
 pub(crate) fn check() -> Result<(), Failure> {
     let text = output(Path::new("cargo"), &["metadata", "--format-version=1", "--no-deps"])?;

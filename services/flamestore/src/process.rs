@@ -201,6 +201,12 @@ fn listener_config(server: &Server) -> Result<ListenerConfig, Fault> {
             0 => ListenerConfig::default().max_connections,
             n => usize::try_from(n).unwrap_or(usize::MAX),
         },
+        header_read: match server.http_read_header_timeout {
+            Duration::ZERO => ListenerConfig::default().header_read,
+            timeout => timeout,
+        },
+        body_idle: server.http_read_timeout,
+        keep_alive: server.http_idle_timeout,
         drain: server.graceful_shutdown_timeout,
         ..ListenerConfig::default()
     })

@@ -1,0 +1,48 @@
+//! Keys that will have an effect when the part they belong to is built. Until then setting one is said in the log.
+
+/// YAML paths (whole, or what they begin with when they end in a dot) and why they do nothing yet.
+pub(super) const NOT_YET: &[(&str, &str)] = &[
+    ("memberlist.", CLUSTER),
+    ("ingester.lifecycler.", CLUSTER),
+    ("ingester.availability_zone", CLUSTER),
+    ("compactor.", COMPACTOR),
+    ("pyroscopedb.row_group_target_size", "row groups are cut by the writer's own rules"),
+    ("pyroscopedb.min_free_disk_gb", RETENTION),
+    ("pyroscopedb.min_disk_available_percentage", RETENTION),
+    ("pyroscopedb.enforcement_interval", RETENTION),
+    ("pyroscopedb.disable_enforcement", RETENTION),
+    ("self_profiling.", "the server does not push its own profiles yet; it serves them under /debug/pprof"),
+    ("ingester.wal_dir", "the log stands in pyroscopedb.data_path"),
+    ("ingester.wal_commit_delay", "a commit waits for nothing but the one before it"),
+    ("ingester.flush_concurrency", "blocks are written one at a time"),
+    ("frontend_worker.max_concurrent", "queries are not queued yet"),
+    ("querier.max_queued", "queries are not queued yet"),
+    ("querier.max_query_bytes", "the memory of a query has no budget of its own yet"),
+    ("server.http_server_write_timeout", "querier.timeout bounds how long an answer may take"),
+    ("server.grpc_server_max_recv_msg_size", "messages are bounded by the limits of their kind"),
+    ("server.grpc_server_max_send_msg_size", "messages are bounded by the limits of their kind"),
+    ("server.grpc_server_max_concurrent_streams", "streams are bounded by the connection"),
+    ("server.log_request_at_info_level_enabled", "requests are counted, not logged"),
+    ("limits.ingestion_limit", "quotas are not built yet"),
+    ("limits.distributor_sampling", "sampling is not built yet"),
+    ("limits.distributor_usage_groups", "usage groups are not built yet"),
+    ("limits.max_local_series_per_tenant", SERIES),
+    ("limits.max_global_series_per_tenant", SERIES),
+    ("limits.max_query_parallelism", "a query reads a fixed number of blocks at a time"),
+    ("limits.query_analysis_enabled", "AnalyzeQuery answers that the cost is unknown"),
+    ("limits.query_analysis_series_enabled", "AnalyzeQuery answers that the cost is unknown"),
+    ("limits.compactor_blocks_retention_period", RETENTION),
+    ("limits.compactor_partial_block_deletion_delay", RETENTION),
+    ("limits.retention_period", RETENTION),
+];
+
+const CLUSTER: &str = "there is one process and no cluster yet";
+const COMPACTOR: &str = "blocks are not compacted or removed yet";
+const RETENTION: &str = "nothing is removed yet: keep an eye on the disk";
+const SERIES: &str = "series are bounded by the memory of heads, not by number";
+
+/// Why a path has no effect yet.
+pub(super) fn why(path: &str) -> Option<&'static str> {
+    let fits = |rule: &str| if rule.ends_with('.') { path.starts_with(rule) } else { path == rule };
+    NOT_YET.iter().find(|(rule, _)| fits(rule)).map(|(_, why)| *why)
+}

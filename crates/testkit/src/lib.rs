@@ -1,1 +1,0 @@
-//! Test data and servers for tests of other crates.
