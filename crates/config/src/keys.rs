@@ -3,7 +3,7 @@
 mod cluster;
 mod dropped;
 mod ingest;
-mod not_yet;
+pub(crate) mod not_yet;
 mod process;
 mod query;
 mod server;
@@ -48,11 +48,6 @@ impl Registry {
             },
             aliases: &[],
         }));
-        for key in &mut keys {
-            if let (Status::Active | Status::Ours, Some(why)) = (key.status, not_yet::why(key.path)) {
-                key.status = Status::NoEffect(why);
-            }
-        }
         let mut by_path = HashMap::new();
         let mut by_flag = HashMap::new();
         for (i, key) in keys.iter().enumerate() {

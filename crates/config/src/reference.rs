@@ -6,6 +6,7 @@ use flamestore_limits::Limits;
 use serde_json::Value;
 
 use crate::key::{Key, Kind, Status};
+use crate::keys::not_yet;
 use crate::keys::registry;
 
 const HEAD: &str = "\
@@ -78,8 +79,9 @@ fn row(key: &Key) -> String {
         path.push_str(&code(alias, ""));
     }
     let doc = key.doc.trim();
+    let not_yet = not_yet::why(key.path).map(|why| format!(" **No effect yet**: {why}.")).unwrap_or_default();
     format!(
-        "| {path} | {} | {} | {} | {ours}{doc} |",
+        "| {path} | {} | {} | {} | {ours}{doc}{not_yet} |",
         code(key.flag, "-"),
         key.kind.word(),
         code(&default_text(key), "")

@@ -1,7 +1,7 @@
-//! Keys that will have an effect when the part they belong to is built. Until then setting one is said in the log.
+//! Keys that will have an effect when the part they belong to is built. Until then the reference page says so.
 
 /// YAML paths (whole, or what they begin with when they end in a dot) and why they do nothing yet.
-pub(super) const NOT_YET: &[(&str, &str)] = &[
+pub(crate) const NOT_YET: &[(&str, &str)] = &[
     ("memberlist.", CLUSTER),
     ("ingester.lifecycler.", CLUSTER),
     ("ingester.availability_zone", CLUSTER),
@@ -42,7 +42,7 @@ const RETENTION: &str = "nothing is removed yet: keep an eye on the disk";
 const SERIES: &str = "series are bounded by the memory of heads, not by number";
 
 /// Why a path has no effect yet.
-pub(super) fn why(path: &str) -> Option<&'static str> {
+pub(crate) fn why(path: &str) -> Option<&'static str> {
     let fits = |rule: &str| if rule.ends_with('.') { path.starts_with(rule) } else { path == rule };
     NOT_YET.iter().find(|(rule, _)| fits(rule)).map(|(_, why)| *why)
 }
