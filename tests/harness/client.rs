@@ -21,8 +21,11 @@ pub type Reply = Result<(u16, String), String>;
 
 impl Client {
     pub fn new(url: &str) -> Client {
-        let config =
-            ureq::Agent::config_builder().timeout_global(Some(Duration::from_secs(60))).http_status_as_error(false);
+        // Each request has a connection of its own: a server may close one whose body it refused to read.
+        let config = ureq::Agent::config_builder()
+            .timeout_global(Some(Duration::from_secs(60)))
+            .max_idle_connections(0)
+            .http_status_as_error(false);
         Client { url: url.to_owned(), agent: config.build().into(), tenant: None }
     }
 
