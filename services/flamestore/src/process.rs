@@ -208,7 +208,6 @@ fn listener_config(server: &Server) -> Result<ListenerConfig, Fault> {
         body_idle: server.http_read_timeout,
         keep_alive: server.http_idle_timeout,
         drain: server.graceful_shutdown_timeout,
-        ..ListenerConfig::default()
     })
 }
 
