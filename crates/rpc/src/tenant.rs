@@ -44,15 +44,11 @@ impl Tenancy {
             return Ok(Tenants { ids: Arc::new([id]), several: false });
         }
         // An empty name among others stands for nobody, but still makes a write ambiguous.
-        let mut several = text.split('|').any(str::is_empty);
-        let named = text.split('|').filter(|name| !name.is_empty());
-        let mut ids = named.map(TenantId::parse).collect::<Result<Vec<_>, _>>()?;
-        ids.sort();
-        ids.dedup();
-        several |= ids.len() > 1;
-        if ids.is_empty() {
+        if text.split('|').all(str::is_empty) {
             return Err(refuse("no org id"));
         }
+        let ids = TenantId::parse_many(text)?;
+        let several = ids.len() > 1 || text.split('|').any(str::is_empty);
         Ok(Tenants { ids: ids.into(), several })
     }
 
