@@ -105,6 +105,11 @@ impl Epoch {
         self.heads.read().is_empty()
     }
 
+    /// Whether storing this profile would wait for nobody, as far as one can tell without waiting.
+    pub(crate) fn is_free(&self, tenant: &TenantId, profile: &PushedProfile) -> bool {
+        self.get(tenant).is_none_or(|heads| heads.is_free(profile))
+    }
+
     /// Stores one profile. Blocks while a query reads the same service.
     pub(crate) fn append(
         &self,

@@ -52,6 +52,13 @@ impl TenantHeads {
         (grown, result)
     }
 
+    /// Whether nobody reads or writes the services of a profile at this moment.
+    pub(crate) fn is_free(&self, profile: &PushedProfile) -> bool {
+        let datasets = self.datasets.read();
+        let free = |service| datasets.get(service).is_none_or(|dataset| !dataset.is_locked());
+        profile.series.iter().all(|s| free(service_of(&s.labels)))
+    }
+
     fn dataset(&self, service: &str) -> Arc<Dataset> {
         if let Some(known) = self.datasets.read().get(service) {
             return known.clone();

@@ -6,7 +6,7 @@ use flamestore_api::PushedProfile;
 use flamestore_model::{Fault, Kind, TenantId};
 use flamestore_pprof::{Normalized, decode, normalize};
 
-use crate::epoch::Epoch;
+use crate::epoch::{Epoch, Guard};
 use crate::observe::CutReason;
 use crate::record;
 use crate::source_version;
@@ -15,7 +15,12 @@ use crate::store::Store;
 /// Bytes of memory that a pprof needs while it is pushed, for each of its bytes as it came (mostly compressed).
 const BYTES_PER_RAW_BYTE: usize = 8;
 
+/// A push that needs no more memory than this, and waits for nobody, is applied by the thread that answers it: it takes
+/// a fraction of a millisecond, and on a quiet server handing it to another thread and back costs as much again.
+const MAX_BYTES_APPLIED_HERE: usize = 1 << 20;
+
 type Results = Vec<Result<(), Fault>>;
+type Decoded = Result<(PushedProfile, Box<Normalized>), Fault>;
 
 impl Store {
     /// Goes on to its end when the caller goes away: a profile that is in the log must come into a head.
@@ -32,15 +37,22 @@ impl Store {
             return refuse_all(count, &fault);
         }
         let needs = profiles.iter().map(needed_bytes).sum();
+        let all_decoded = profiles.iter().all(|p| p.decoded.is_some());
         let room = self.budget.admit(needs, self.config.max_push_wait, || self.cut_current(CutReason::Memory)).await;
         let _room = match room {
             Ok(room) => room,
             Err(fault) => return refuse_all(count, &fault),
         };
 
-        let mut decoded = match blocking(move || profiles.into_iter().map(decode_one).collect::<Vec<_>>()).await {
-            Ok(decoded) => decoded,
-            Err(fault) => return refuse_all(count, &fault),
+        // What came decoded needs no thread of its own.
+        let decode_all = move || profiles.into_iter().map(decode_one).collect::<Vec<_>>();
+        let mut decoded = if all_decoded {
+            decode_all()
+        } else {
+            match blocking(decode_all).await {
+                Ok(decoded) => decoded,
+                Err(fault) => return refuse_all(count, &fault),
+            }
         };
         let guard = self.enter();
         let records: Vec<_> = decoded
@@ -55,24 +67,31 @@ impl Store {
             decoded.iter_mut().filter(|d| d.is_ok()).for_each(|d| *d = Err(again(&fault)));
         }
 
-        let store = self.clone();
-        let tenant = tenant.clone();
-        let applied = blocking(move || {
-            let mut full = false;
-            let results: Results = decoded
-                .into_iter()
-                .map(|d| {
-                    let (profile, normalized) = d?;
-                    let appended = guard.0.append(&tenant, &profile, &normalized);
-                    full |= appended.as_ref().is_err_and(|f| f.kind == Kind::Unavailable);
-                    appended
-                })
-                .collect();
-            guard.0.count_log_bytes(log_bytes);
-            store.cut_if_due(&guard.0, full);
-            results
-        });
-        applied.await.unwrap_or_else(|fault| refuse_all(count, &fault))
+        let here = needs <= MAX_BYTES_APPLIED_HERE
+            && decoded.iter().flatten().all(|(profile, _)| guard.0.is_free(tenant, profile));
+        if here {
+            return self.apply(tenant, decoded, &guard, log_bytes);
+        }
+        let (store, tenant) = (self.clone(), tenant.clone());
+        let applied = blocking(move || store.apply(&tenant, decoded, &guard, log_bytes)).await;
+        applied.unwrap_or_else(|fault| refuse_all(count, &fault))
+    }
+
+    /// Brings what is logged into the heads. Blocks while a query reads one of them.
+    fn apply(&self, tenant: &TenantId, decoded: Vec<Decoded>, guard: &Guard, log_bytes: u64) -> Results {
+        let mut full = false;
+        let results = decoded
+            .into_iter()
+            .map(|d| {
+                let (profile, normalized) = d?;
+                let appended = guard.0.append(tenant, &profile, &normalized);
+                full |= appended.as_ref().is_err_and(|f| f.kind == Kind::Unavailable);
+                appended
+            })
+            .collect();
+        guard.0.count_log_bytes(log_bytes);
+        self.cut_if_due(&guard.0, full);
+        results
     }
 
     fn cut_if_due(&self, epoch: &Epoch, full: bool) {
@@ -109,7 +128,7 @@ pub(crate) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send 
         .map_err(|e| Fault::internal("a part of the store broke off: this is a bug, see the log").caused_by(e))
 }
 
-fn decode_one(mut profile: PushedProfile) -> Result<(PushedProfile, Box<Normalized>), Fault> {
+fn decode_one(mut profile: PushedProfile) -> Decoded {
     let normalized = match profile.decoded.take() {
         Some(mut normalized) => {
             source_version::note(&mut normalized.profile, &profile.series);
