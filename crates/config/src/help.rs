@@ -49,11 +49,11 @@ pub fn help() -> String {
     out
 }
 
-/// Every flag with an effect, by name.
+/// Every flag that holds a value, by name.
 pub fn help_all() -> String {
     let mut out = String::from(HEAD);
-    let has_effect = |k: &&Key| !k.flag.is_empty() && matches!(k.status, Status::Active | Status::Ours);
-    let mut keys: Vec<_> = registry().keys.iter().filter(has_effect).collect();
+    let shown = |k: &&Key| !k.flag.is_empty() && k.status.holds_a_value();
+    let mut keys: Vec<_> = registry().keys.iter().filter(shown).collect();
     keys.sort_by_key(|k| k.flag);
     keys.into_iter().for_each(|key| line(&mut out, key));
     out.push_str("\nFlags of the peer that have no effect here are accepted too; the log names them.\n");
@@ -63,6 +63,11 @@ pub fn help_all() -> String {
 fn line(out: &mut String, key: &Key) {
     let default = default_text(key);
     let default = if default.is_empty() { String::new() } else { format!(" (default {default})") };
+    let not_yet = match key.status {
+        Status::NotYet { why, .. } => format!("; not used yet: {why}"),
+        _ => String::new(),
+    };
+    let word = key.kind.word().replace("\\|", "|");
     // Writing to a string cannot fail.
-    let _ = writeln!(out, "  -{} {}\n        {}{default}", key.flag, key.kind.word().replace("\\|", "|"), key.doc);
+    let _ = writeln!(out, "  -{} {word}\n        {}{default}{not_yet}", key.flag, key.doc);
 }

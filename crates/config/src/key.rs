@@ -32,6 +32,29 @@ pub enum Status {
     NoEffect(&'static str),
     /// The peer's key, and ignoring it would be unsafe: any value but the default stops the start, for this reason.
     Refused(&'static str),
+    /// Read, checked and shown like any other, while the part that would use it is not built, for this reason.
+    NotYet {
+        why: &'static str,
+        /// Whether it is a key of Flamestore only.
+        ours: bool,
+    },
+}
+
+impl Status {
+    /// Whether the key holds a value, used or not used yet.
+    pub fn holds_a_value(self) -> bool {
+        matches!(self, Status::Active | Status::Ours | Status::NotYet { .. })
+    }
+
+    /// Whether the peer has no such key.
+    pub(crate) fn is_ours(self) -> bool {
+        matches!(self, Status::Ours | Status::NotYet { ours: true, .. })
+    }
+
+    /// The same key while the part that would use it is not built.
+    pub(crate) fn not_yet(self, why: &'static str) -> Self {
+        Status::NotYet { why, ours: self.is_ours() }
+    }
 }
 
 /// A key. `path` and `flag` are its two names; either may be missing (empty).

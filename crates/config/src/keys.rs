@@ -3,7 +3,7 @@
 mod cluster;
 mod dropped;
 mod ingest;
-pub(crate) mod not_yet;
+mod not_yet;
 mod process;
 mod query;
 mod server;
@@ -48,6 +48,11 @@ impl Registry {
             },
             aliases: &[],
         }));
+        for key in &mut keys {
+            if let Some(why) = not_yet::why(key.path).filter(|_| key.status.holds_a_value()) {
+                key.status = key.status.not_yet(why);
+            }
+        }
         let mut by_path = HashMap::new();
         let mut by_flag = HashMap::new();
         for (i, key) in keys.iter().enumerate() {
@@ -129,10 +134,17 @@ mod tests {
     }
 
     #[test]
-    fn keys_with_an_effect_have_a_sentence() {
+    fn keys_with_a_value_have_a_sentence() {
         for key in &registry().keys {
-            let has_effect = matches!(key.status, Status::Active | Status::Ours);
-            assert!(!has_effect || key.doc.ends_with('.'), "{}", key.path);
+            assert!(!key.status.holds_a_value() || key.doc.ends_with('.'), "{}", key.path);
+        }
+    }
+
+    #[test]
+    fn every_rule_of_what_is_not_used_yet_is_about_some_key() {
+        for rule in not_yet::rules() {
+            let fits = |k: &&Key| not_yet::fits(rule, k.path) && matches!(k.status, Status::NotYet { .. });
+            assert!(registry().keys.iter().any(|k| fits(&k)), "{rule}");
         }
     }
 }

@@ -170,8 +170,10 @@ impl Gathered {
     }
 
     fn note_key(&mut self, key: &Key, place: &str) {
-        if let Status::NoEffect(why) = key.status {
-            self.notes.push(format!("{place}: accepted, without effect: {why}"));
+        match key.status {
+            Status::NoEffect(why) => self.notes.push(format!("{place}: accepted, without effect: {why}")),
+            Status::NotYet { why, .. } => self.notes.push(format!("{place}: accepted, not used yet: {why}")),
+            Status::Active | Status::Ours | Status::Refused(_) => {}
         }
     }
 

@@ -6,7 +6,6 @@ use flamestore_limits::Limits;
 use serde_json::Value;
 
 use crate::key::{Key, Kind, Status};
-use crate::keys::not_yet;
 use crate::keys::registry;
 
 const HEAD: &str = "\
@@ -18,14 +17,15 @@ Values come from the defaults, then from the YAML file of `-config.file`, then f
 `-name=value` or `-name value`; a bool may stand alone. With `-config.expand-env` the file may hold `${VAR}` and
 `${VAR:-default}`. An unknown key or flag stops the start and names the nearest one. Durations: `15s`, `1h30m`, `7d`.
 
-Keys marked *ours* exist only here; all others have the name and the meaning they have in Grafana Pyroscope.
+Keys marked *ours* exist only here; all others have the name and the meaning they have in Grafana Pyroscope. Keys marked
+*not used yet* are read and checked; the log names each that is set.
 ";
 
 /// The page as Markdown, the same text for the same code.
 pub fn reference_markdown() -> String {
     let mut out = String::from(HEAD);
     let mut blocks: Vec<&str> = Vec::new();
-    for key in registry().keys.iter().filter(|k| has_effect(k)) {
+    for key in registry().keys.iter().filter(|k| k.status.holds_a_value()) {
         if !blocks.contains(&heading(key)) {
             blocks.push(heading(key));
         }
@@ -38,7 +38,7 @@ pub fn reference_markdown() -> String {
             );
         }
         out.push_str("| key | flag | kind | default | |\n|---|---|---|---|---|\n");
-        for key in registry().keys.iter().filter(|k| has_effect(k) && heading(k) == block) {
+        for key in registry().keys.iter().filter(|k| k.status.holds_a_value() && heading(k) == block) {
             let _ = writeln!(out, "{}", row(key));
         }
     }
@@ -62,24 +62,23 @@ pub fn reference_markdown() -> String {
     out
 }
 
-fn has_effect(key: &Key) -> bool {
-    matches!(key.status, Status::Active | Status::Ours)
-}
-
 /// Keys without a block of their own stand together.
 fn heading(key: &Key) -> &'static str {
     if key.path.contains('.') { key.block() } else { "process" }
 }
 
 fn row(key: &Key) -> String {
-    let ours = if key.status == Status::Ours { "*ours* — " } else { "" };
+    let ours = if key.status.is_ours() { "*ours* — " } else { "" };
     let mut path = code(key.path, "");
     for alias in key.aliases {
         path.push_str(", ");
         path.push_str(&code(alias, ""));
     }
     let doc = key.doc.trim();
-    let not_yet = not_yet::why(key.path).map(|why| format!(" **No effect yet**: {why}.")).unwrap_or_default();
+    let not_yet = match key.status {
+        Status::NotYet { why, .. } => format!(" **Not used yet**: {why}."),
+        _ => String::new(),
+    };
     format!(
         "| {path} | {} | {} | {} | {ours}{doc}{not_yet} |",
         code(key.flag, "-"),

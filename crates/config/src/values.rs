@@ -20,7 +20,7 @@ pub struct Values {
 impl Default for Values {
     /// All defaults. A default that does not read as its kind is a bug that a test finds.
     fn default() -> Self {
-        let own = |k: &&Key| matches!(k.status, Status::Active | Status::Ours) && !matches!(k.kind, Kind::Limit(_));
+        let own = |k: &&Key| k.status.holds_a_value() && !matches!(k.kind, Kind::Limit(_));
         let read = |k: &Key| Some((k.path, k.kind.read(&Value::from(k.default)).ok()?));
         Values {
             by_path: registry().keys.iter().filter(own).filter_map(read).collect(),
@@ -48,7 +48,7 @@ impl Values {
                 }
             }
             (_, Status::NoEffect(_)) => {}
-            (kind, Status::Active | Status::Ours) => {
+            (kind, Status::Active | Status::Ours | Status::NotYet { .. }) => {
                 self.by_path.insert(key.path, kind.read(value)?);
             }
         }
@@ -88,7 +88,7 @@ mod tests {
     #[test]
     fn every_default_reads_as_its_kind() {
         for key in &registry().keys {
-            let own = matches!(key.status, Status::Active | Status::Ours) && !matches!(key.kind, Kind::Limit(_));
+            let own = key.status.holds_a_value() && !matches!(key.kind, Kind::Limit(_));
             if own {
                 key.kind.read(&Value::from(key.default)).unwrap_or_else(|e| panic!("{}: {e}", key.path));
             }

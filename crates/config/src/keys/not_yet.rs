@@ -1,16 +1,16 @@
-//! Keys that will have an effect when the part they belong to is built. Until then the reference page says so.
+//! Keys whose values are read and checked while the part that would use them is not built: the log of a start says so.
 
 /// YAML paths (whole, or what they begin with when they end in a dot) and why they do nothing yet.
-pub(crate) const NOT_YET: &[(&str, &str)] = &[
+const NOT_YET: &[(&str, &str)] = &[
     ("memberlist.", CLUSTER),
     ("ingester.lifecycler.", CLUSTER),
-    ("ingester.availability_zone", CLUSTER),
     ("compactor.", COMPACTOR),
     ("pyroscopedb.row_group_target_size", "row groups are cut by the writer's own rules"),
     ("pyroscopedb.min_free_disk_gb", RETENTION),
     ("pyroscopedb.min_disk_available_percentage", RETENTION),
     ("pyroscopedb.enforcement_interval", RETENTION),
     ("pyroscopedb.disable_enforcement", RETENTION),
+    ("api.base-url", "there are no pages behind it yet"),
     ("self_profiling.", "the server does not push its own profiles yet; it serves them under /debug/pprof"),
     ("ingester.wal_dir", "the log stands in pyroscopedb.data_path"),
     ("ingester.wal_commit_delay", "a commit waits for nothing but the one before it"),
@@ -41,8 +41,17 @@ const COMPACTOR: &str = "blocks are not compacted or removed yet";
 const RETENTION: &str = "nothing is removed yet: keep an eye on the disk";
 const SERIES: &str = "series are bounded by the memory of heads, not by number";
 
-/// Why a path has no effect yet.
-pub(crate) fn why(path: &str) -> Option<&'static str> {
-    let fits = |rule: &str| if rule.ends_with('.') { path.starts_with(rule) } else { path == rule };
-    NOT_YET.iter().find(|(rule, _)| fits(rule)).map(|(_, why)| *why)
+/// Why what a path sets is not used yet.
+pub(super) fn why(path: &str) -> Option<&'static str> {
+    NOT_YET.iter().find(|(rule, _)| fits(rule, path)).map(|(_, why)| *why)
+}
+
+/// Whether a path is, or lies in, what a rule names.
+pub(super) fn fits(rule: &str, path: &str) -> bool {
+    if rule.ends_with('.') { path.starts_with(rule) } else { path == rule }
+}
+
+#[cfg(test)]
+pub(super) fn rules() -> impl Iterator<Item = &'static str> {
+    NOT_YET.iter().map(|(rule, _)| *rule)
 }
