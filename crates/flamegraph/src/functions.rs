@@ -13,10 +13,14 @@ pub struct FunctionRow {
     pub total: i64,
 }
 
-/// All functions of a tree; the largest self value first, then the largest total, then by name.
+/// The functions of a tree; the largest self value first, then the largest total, then by name.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct FunctionTable {
     pub rows: Vec<FunctionRow>,
+    /// The value of all stacks: what the numbers of a row are shares of.
+    pub total: i64,
+    /// How many functions there are, shown or not.
+    pub functions: usize,
 }
 
 impl FunctionTable {
@@ -44,7 +48,7 @@ impl FunctionTable {
                 Step::Leave(name) => open[name] -= 1,
             }
         }
-        let mut rows: Vec<FunctionRow> = sums
+        let rows: Vec<FunctionRow> = sums
             .into_iter()
             .enumerate()
             .filter(|(_, (_, total))| *total != 0)
@@ -54,10 +58,28 @@ impl FunctionTable {
                 total,
             })
             .collect();
-        rows.sort_unstable_by(|a, b| {
+        let mut table = FunctionTable { functions: rows.len(), total: tree.total(), rows };
+        table.order();
+        table
+    }
+
+    /// Shows no more than the `max_rows` functions with the largest totals; 0 shows all. The numbers stay what they are.
+    pub fn truncate(&mut self, max_rows: usize) {
+        if max_rows == 0 || self.rows.len() <= max_rows {
+            return;
+        }
+        let heavier = |a: &FunctionRow, b: &FunctionRow| {
+            (b.total, b.self_value).cmp(&(a.total, a.self_value)).then_with(|| a.name.cmp(&b.name))
+        };
+        self.rows.select_nth_unstable_by(max_rows - 1, heavier);
+        self.rows.truncate(max_rows);
+        self.order();
+    }
+
+    fn order(&mut self) {
+        self.rows.sort_unstable_by(|a, b| {
             (b.self_value, b.total).cmp(&(a.self_value, a.total)).then_with(|| a.name.cmp(&b.name))
         });
-        FunctionTable { rows }
     }
 }
 

@@ -9,8 +9,10 @@ pub mod tree;
 
 mod children;
 pub mod diff;
+pub mod function_diff;
 pub mod functions;
 pub mod levels;
+pub mod sandwich;
 pub mod tree_bytes;
 pub mod truncate;
 
@@ -25,8 +27,10 @@ pub mod timeline;
 mod wire;
 
 pub use diff::Diff;
+pub use function_diff::{FunctionDiffRow, FunctionTableDiff};
 pub use functions::{FunctionRow, FunctionTable};
 pub use levels::Flamegraph;
 pub use merge::{TreeMerger, fold};
 pub use profile_merge::{GoPgo, PprofMeta, ProfileMerge};
+pub use sandwich::{Half, HalfNode, Sandwich};
 pub use tree::Tree;

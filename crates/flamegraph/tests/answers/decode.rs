@@ -1,6 +1,6 @@
 //! Reads flame graph levels back, as a user interface would.
 
-use flamestore_flamegraph::{Flamegraph, Tree};
+use flamestore_flamegraph::{Flamegraph, Half, Tree};
 
 /// (path from the root, total, self), sorted.
 pub(crate) type Rows = Vec<(Vec<String>, i64, i64)>;
@@ -41,6 +41,20 @@ pub(crate) fn tree(tree: &Tree) -> Rows {
         let mut path: Vec<String> = paths[tree.parents()[node] as usize].clone();
         path.push(tree.name_of(node as u32).to_owned());
         rows.push((path.clone(), totals[node], tree.self_values()[node]));
+        paths.push(path);
+    }
+    rows.sort();
+    rows
+}
+
+/// The nodes of one half of a sandwich in the same form.
+pub(crate) fn half(names: &[String], half: &Half) -> Rows {
+    let mut paths: Vec<Vec<String>> = Vec::new();
+    let mut rows = Rows::new();
+    for (i, node) in half.0.iter().enumerate() {
+        let mut path = if i == 0 { Vec::new() } else { paths[node.parent].clone() };
+        path.push(names[node.name].clone());
+        rows.push((path.clone(), node.total, node.self_value));
         paths.push(path);
     }
     rows.sort();

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use flamestore_flamegraph::{Diff, FunctionTable, PprofMeta, ProfileMerge, Tree, TreeMerger};
+use flamestore_flamegraph::{Diff, FunctionTable, PprofMeta, ProfileMerge, Sandwich, Tree, TreeMerger};
 use proptest::prelude::*;
 
 use crate::build::{Dataset, folded, frame, strings};
@@ -189,6 +189,41 @@ proptest! {
             let at_leaf: i64 = stacks.iter().filter(|(s, _)| s.last() == Some(&row.name.as_str())).map(|s| s.1).sum();
             prop_assert_eq!((row.total, row.self_value), (with, at_leaf));
         }
+    }
+
+    #[test]
+    fn cutting_a_function_table_changes_no_number(stacks in stacks(), max_rows in 1usize..8) {
+        let whole = FunctionTable::of(&dataset(&stacks).tree());
+        let mut cut = whole.clone();
+        cut.truncate(max_rows);
+        prop_assert_eq!(cut.rows.len(), max_rows.min(whole.rows.len()));
+        prop_assert_eq!((cut.total, cut.functions), (whole.total, whole.rows.len()));
+        prop_assert!(cut.rows.iter().all(|row| whole.rows.contains(row)));
+        let smallest = cut.rows.iter().map(|row| row.total).min().unwrap_or(0);
+        prop_assert!(whole.rows.iter().all(|row| row.total <= smallest || cut.rows.contains(row)));
+    }
+
+    #[test]
+    fn a_sandwich_holds_every_call_of_a_function(
+        stacks in stacks(),
+        function in prop::sample::select(vec!["a", "b", "other"]),
+    ) {
+        let (mut up, mut down) = (Vec::new(), Vec::new());
+        for (stack, value) in &stacks {
+            for at in (0..stack.len()).filter(|at| stack[*at] == function) {
+                up.push((stack[..=at].iter().rev().copied().collect::<Vec<_>>(), *value));
+                down.push((stack[at..].to_vec(), *value));
+            }
+        }
+        let tree = dataset(&stacks).tree();
+        let sandwich = Sandwich::of(&tree, function, 0);
+        if !up.is_empty() {
+            prop_assert_eq!(decode::half(&sandwich.names, &sandwich.callers), naive(&up));
+            prop_assert_eq!(decode::half(&sandwich.names, &sandwich.callees), naive(&down));
+        }
+        let row = FunctionTable::of(&tree).rows.into_iter().find(|row| row.name == function);
+        let expected = row.map_or((0, 0), |row| (row.total, row.self_value));
+        prop_assert_eq!((sandwich.total, sandwich.self_value), expected);
     }
 
     #[test]

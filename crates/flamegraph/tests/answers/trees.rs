@@ -1,8 +1,10 @@
 //! Flame graphs, tree bytes and diffs against answers recorded from the server that clients know.
 
-use flamestore_flamegraph::{Diff, FunctionTable, Tree, TreeMerger};
+use flamestore_flamegraph::sandwich::MAX_SANDWICH_DEPTH;
+use flamestore_flamegraph::{Diff, FunctionTable, FunctionTableDiff, Sandwich, Tree, TreeMerger};
 
 use crate::build::{A, B, folded, strings};
+use crate::decode;
 
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|b| format!("{b:02x}")).collect()
@@ -182,6 +184,64 @@ fn functions_count_once_per_stack() {
 }
 
 #[test]
+fn a_cut_function_table_shows_the_largest_totals_as_they_are() {
+    let mut table = FunctionTable::of(&folded("main;a 5\n main;b;c 6\n main;b 2").tree());
+    table.truncate(2);
+    let rows: Vec<_> = table.rows.iter().map(|r| (r.name.as_str(), r.self_value, r.total)).collect();
+    assert_eq!(rows, [("b", 2, 8), ("main", 0, 13)]);
+    assert_eq!((table.total, table.functions), (13, 4));
+}
+
+#[test]
+fn joined_function_tables_stand_by_their_larger_share() {
+    let table = |text: &str| FunctionTable::of(&folded(text).tree());
+    // Of 10 and of 1000.
+    let diff = FunctionTableDiff::of(table("a 9\n b 1"), table("b 100\n c 500\n d 400"), 3);
+    let row = |name: &str| diff.rows.iter().position(|r| r.name == name);
+    assert_eq!([row("a"), row("c"), row("d"), row("b")], [Some(0), Some(1), Some(2), None]);
+    assert_eq!((diff.left_total, diff.right_total, diff.functions), (10, 1000, 4));
+    assert_eq!((diff.rows[0].left_self, diff.rows[0].right_total), (9, 0));
+    assert_eq!(FunctionTableDiff::of(table(""), table(""), 0), FunctionTableDiff::default());
+}
+
+#[test]
+fn a_function_stands_between_its_callers_and_its_callees() {
+    let tree = folded("main;f;g 5\n main;f 2\n h;f;g;f 3\n x 7").tree();
+    let sandwich = Sandwich::of(&tree, "f", 0);
+    assert_eq!((sandwich.total, sandwich.self_value), (10, 5));
+    let rows = |rows: &[(&str, i64, i64)]| -> decode::Rows {
+        rows.iter().map(|(path, total, own)| (path.split(';').map(str::to_owned).collect(), *total, *own)).collect()
+    };
+    assert_eq!(
+        decode::half(&sandwich.names, &sandwich.callers),
+        rows(&[("f", 13, 0), ("f;g", 3, 0), ("f;g;f", 3, 0), ("f;g;f;h", 3, 3), ("f;h", 3, 3), ("f;main", 7, 7),])
+    );
+    assert_eq!(decode::half(&sandwich.names, &sandwich.callees), rows(&[("f", 13, 5), ("f;g", 8, 5), ("f;g;f", 3, 3)]));
+}
+
+#[test]
+fn a_function_that_is_not_there_stands_alone() {
+    for text in ["a;b 1", ""] {
+        let sandwich = Sandwich::of(&folded(text).tree(), "f", 10);
+        assert_eq!((sandwich.total, sandwich.self_value), (0, 0));
+        for half in [&sandwich.callers, &sandwich.callees] {
+            assert_eq!(decode::half(&sandwich.names, half), [(vec!["f".to_owned()], 0, 0)]);
+        }
+    }
+}
+
+#[test]
+fn what_a_sandwich_cuts_is_marked() {
+    let sandwich = Sandwich::of(&folded("a;f;big 50\n b;f;big 40\n c;f;small 1\n d;f;tiny 1").tree(), "f", 2);
+    for half in [&sandwich.callers, &sandwich.callees] {
+        let cut: Vec<_> = half.0.iter().filter(|node| node.truncated).collect();
+        assert_eq!(cut.len(), 1);
+        assert_eq!(sandwich.names[cut[0].name], "other");
+        assert_eq!(half.0[0].total, 92);
+    }
+}
+
+#[test]
 fn stacks_of_a_hundred_thousand_frames_are_no_danger() {
     let deep: Vec<String> = (0..100_000).map(|i| format!("f{}", i % 7)).collect();
     let dataset = folded(&format!("{} 1", deep.join(";")));
@@ -190,6 +250,11 @@ fn stacks_of_a_hundred_thousand_frames_are_no_danger() {
     assert_eq!(Tree::from_bytes(&tree.to_bytes()).unwrap().len(), 100_000);
     assert_eq!(Diff::new(&tree, &tree, 0).levels.len(), 100_001);
     assert_eq!(FunctionTable::of(&tree).rows.len(), 7);
+    let sandwich = Sandwich::of(&tree, "f3", 0);
+    assert_eq!((sandwich.total, sandwich.self_value), (1, 0));
+    let deepest = |names: &[String], half| decode::half(names, half).iter().map(|(path, ..)| path.len()).max();
+    assert_eq!(deepest(&sandwich.names, &sandwich.callers), Some(MAX_SANDWICH_DEPTH + 1));
+    assert_eq!(deepest(&sandwich.names, &sandwich.callees), Some(MAX_SANDWICH_DEPTH + 1));
     tree.truncate(10);
     assert_eq!(tree.total(), 1);
 }
