@@ -1,6 +1,7 @@
 //! From the querier to whoever holds profiles.
 
 use async_trait::async_trait;
+use flamestore_flamegraph::heatmap::ObservedSeries;
 use flamestore_flamegraph::{ProfileMerge, Tree};
 use flamestore_model::{Fault, Select, SeriesInfo, SeriesPoints, TenantId, TimeRange, TreeQuery};
 
@@ -18,6 +19,9 @@ pub trait Reader: Send + Sync {
     async fn series(&self, tenant: &TenantId, select: &Select) -> Result<Answer<Vec<SeriesInfo>>, Fault>;
     /// Times and totals of the matching profiles. With a call site, totals count only the stacks below it.
     async fn points(&self, tenant: &TenantId, query: &TreeQuery) -> Result<Answer<Vec<SeriesPoints>>, Fault>;
+    /// What each span of the matching profiles sums up to: one observation for every profile, span and trace. A series may
+    /// come more than once, with observations of other profiles; series without spans are left out.
+    async fn spans(&self, tenant: &TenantId, select: &Select) -> Result<Answer<Vec<ObservedSeries>>, Fault>;
     /// The matching samples merged by function name.
     async fn tree(&self, tenant: &TenantId, query: &TreeQuery) -> Result<Answer<Tree>, Fault>;
     /// The matching samples merged by location.

@@ -14,8 +14,10 @@ mod series;
 mod symbols;
 
 use std::sync::Arc;
+use std::collections::BTreeMap;
 
 use flamestore_flamegraph::{ProfileMerge, TreeMerger, fold};
+use flamestore_flamegraph::heatmap::{Observed, ObservedSeries};
 use flamestore_model::{Fault, Point, Select, SeriesInfo, SeriesPoints, TenantId, TreeQuery};
 use flamestore_objstore::Bucket;
 use flamestore_symbols::Symbols;
@@ -29,7 +31,7 @@ pub use samples::FETCH_ROWS;
 use crate::meta::Meta;
 use crate::refusal::corrupt;
 use filter::Filter;
-use samples::Wanted;
+use samples::{Ids, Wanted};
 
 /// Datasets of one block that are read at the same time.
 pub const MAX_PARALLEL_DATASETS: usize = 4;
@@ -112,6 +114,37 @@ impl Block {
 
     /// Adds the matching samples, merged by function name.
     pub async fn add_tree(&self, query: &TreeQuery, into: &mut TreeMerger) -> Result<(), Fault> {
+    /// The sum of each span of the matching profiles, by profile. Samples without a span are left out.
+    pub async fn spans(&self, select: &Select) -> Result<Vec<ObservedSeries>, Fault> {
+        let filter = &Filter::new(select);
+        let found = self.each_dataset(filter, |dataset| async move {
+            let rows = self.series_of(dataset).await?;
+            let picked = self.pick(dataset, &rows, filter, true).await?;
+            let sums = self.span_sums(&picked, filter).await?;
+            let observed = picked.profiles.iter().zip(sums).map(|(p, sums)| {
+                let (time_nanos, profile_id) = (p.time_nanos, p.profile_id);
+                sums.into_iter().map(move |((span_id, trace_id), value)| Observed {
+                    time_nanos,
+                    value,
+                    profile_id,
+                    span_id,
+                    trace_id,
+                })
+            });
+            Ok(picked
+                .series
+                .iter()
+                .zip(picked.group(observed))
+                .map(|(s, profiles)| ObservedSeries {
+                    labels: rows[s.row].labels.clone(),
+                    observed: profiles.flatten().collect(),
+                })
+                .filter(|series| !series.observed.is_empty())
+                .collect::<Vec<_>>())
+        });
+        Ok(found.await?.into_iter().flatten().collect())
+    }
+
         let filter = &Filter::new(&query.select);
         let found = self.each_dataset(filter, |dataset| async move {
             let (sums, symbols) = futures::try_join!(self.sums(dataset, filter), self.names_of(dataset))?;
@@ -170,7 +203,7 @@ impl Block {
         let stacks = self.stack_count(dataset)?;
         let object = self.meta.key("samples.parquet");
         let sums = self
-            .scan(&picked.joined_samples(), filter, vec![0i64; stacks], move |sums, _, wanted| {
+            .scan(&picked.joined_samples(), filter, Ids::AsFiltered, vec![0i64; stacks], move |sums, _, wanted| {
                 wanted.each(|stack, value| {
                     let sum =
                         sums.get_mut(stack as usize).ok_or_else(|| corrupt(&object, "a stack id is too large"))?;
@@ -196,6 +229,7 @@ impl Block {
             filter,
             vec![None; picked.samples.len()],
             move |totals, profile, wanted: Wanted<'_>| {
+            Ids::AsFiltered,
                 let Some(total) = totals.get_mut(profile) else { return Ok(()) };
                 wanted.each(|stack, value| {
                     let inside = match &below {
@@ -214,6 +248,25 @@ impl Block {
 
     async fn below(&self, dataset: usize, call_site: &[String]) -> Result<Option<Below>, Fault> {
         if call_site.is_empty() {
+    /// For each picked profile the sums of its matching samples by span and trace.
+    async fn span_sums(
+        &self,
+        picked: &pick::Picked,
+        filter: &Filter<'_>,
+    ) -> Result<Vec<BTreeMap<(u64, u128), i64>>, Fault> {
+        let sums = vec![BTreeMap::new(); picked.samples.len()];
+        let visit = |sums: &mut Vec<BTreeMap<(u64, u128), i64>>, profile: usize, wanted: Wanted<'_>| {
+            if let Some(sums) = sums.get_mut(profile) {
+                wanted.each_span(|span, trace, value| {
+                    let sum = sums.entry((span, trace)).or_insert(0i64);
+                    *sum = sum.wrapping_add(value);
+                });
+            }
+            Ok(())
+        };
+        self.scan(&picked.samples, filter, Ids::All, sums, visit).await
+    }
+
             return Ok(None);
         }
         let symbols = self.names_of(dataset).await?;

@@ -7,6 +7,7 @@ use async_trait::async_trait;
 use flamestore_api::{Answer, Ingester, PushedProfile, Reader};
 use flamestore_block::BlockCache;
 use flamestore_clock::{Chance, Clock};
+use flamestore_flamegraph::heatmap::ObservedSeries;
 use flamestore_flamegraph::{ProfileMerge, Tree};
 use flamestore_model::{Fault, Select, SeriesInfo, SeriesPoints, TenantId, TimeRange, TreeQuery};
 use flamestore_objstore::Bucket;
@@ -185,6 +186,10 @@ impl Reader for Engine {
 
     async fn profile(&self, tenant: &TenantId, query: &TreeQuery) -> Result<Answer<ProfileMerge>, Fault> {
         self.started()?.profile(tenant, query).await
+    async fn spans(&self, tenant: &TenantId, select: &Select) -> Result<Answer<Vec<ObservedSeries>>, Fault> {
+        self.started()?.spans(tenant, select).await
+    }
+
     }
 
     async fn bounds(&self, tenant: &TenantId) -> Result<Answer<Option<TimeRange>>, Fault> {

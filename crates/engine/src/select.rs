@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use flamestore_api::Answer;
 use flamestore_block::Block;
+use flamestore_flamegraph::heatmap::{Observed, ObservedSeries};
 use flamestore_flamegraph::{ProfileMerge, Tree, TreeMerger};
 use flamestore_head::DatasetHead;
 use flamestore_model::labels::names;
@@ -41,6 +42,12 @@ impl Store {
     ) -> Result<Answer<Vec<SeriesPoints>>, Fault> {
         let found: Answer<PointTable> = self.gather(tenant, query).await?;
         let series = found.value.0.into_iter().map(|(labels, points)| SeriesPoints { labels, points });
+        Ok(Answer { value: series.collect(), partial: found.partial })
+    }
+
+    pub(crate) async fn spans(&self, tenant: &TenantId, select: &Select) -> Result<Answer<Vec<ObservedSeries>>, Fault> {
+        let found: Answer<SpanTable> = self.gather(tenant, select).await?;
+        let series = found.value.0.into_iter().map(|(labels, observed)| ObservedSeries { labels, observed });
         Ok(Answer { value: series.collect(), partial: found.partial })
     }
 
@@ -232,6 +239,44 @@ impl Gather for PointTable {
     fn merge(&mut self, other: Self) {
         for (labels, mut points) in other.0 {
             self.0.entry(labels).or_default().append(&mut points);
+        }
+    }
+}
+
+struct SpanTable(HashMap<Labels, Vec<Observed>>);
+
+impl SpanTable {
+    fn add(&mut self, found: Vec<ObservedSeries>) {
+        for ObservedSeries { labels, mut observed } in found {
+            self.0.entry(labels).or_default().append(&mut observed);
+        }
+    }
+}
+
+impl Gather for SpanTable {
+    type Query = Select;
+
+    fn select(query: &Select) -> &Select {
+        query
+    }
+
+    fn empty() -> Self {
+        SpanTable(HashMap::new())
+    }
+
+    fn add_head(&mut self, query: &Select, head: &DatasetHead) {
+        self.add(head.spans(query));
+    }
+
+    async fn of_block(query: &Select, block: &Block) -> Result<Self, Fault> {
+        let mut table = Self::empty();
+        table.add(block.spans(query).await?);
+        Ok(table)
+    }
+
+    fn merge(&mut self, other: Self) {
+        for (labels, mut observed) in other.0 {
+            self.0.entry(labels).or_default().append(&mut observed);
         }
     }
 }

@@ -2,6 +2,9 @@
 //!
 //! Hot; measured by `benches/merge.rs`.
 
+use std::collections::BTreeMap;
+
+use flamestore_flamegraph::heatmap::{Observed, ObservedSeries};
 use flamestore_flamegraph::{ProfileMerge, TreeMerger, fold};
 use flamestore_model::{Point, Select, SeriesInfo, SeriesPoints, TreeQuery};
 use flamestore_symbols::call_site::at_or_below;
@@ -64,6 +67,40 @@ impl DatasetHead {
                     })
                     .collect();
                 (!points.is_empty()).then(|| SeriesPoints { labels: series.labels.clone(), points })
+            })
+            .collect()
+    }
+
+    /// The sum of each span of the matching profiles, by profile in order of arrival. Samples without a span are left out.
+    pub fn spans(&self, select: &Select) -> Vec<ObservedSeries> {
+        let filter = Filter::new(select);
+        let of_row = |row: &Row| {
+            let samples = self.samples.get(&row.samples);
+            let mut sums: BTreeMap<(u64, u128), i64> = BTreeMap::new();
+            for i in filter.matching(samples) {
+                let span_id = samples.span_ids.get(i).copied().unwrap_or(0);
+                if span_id != 0 {
+                    let trace_id = samples.trace_ids.get(i).copied().unwrap_or(0);
+                    let sum = sums.entry((span_id, trace_id)).or_default();
+                    *sum = sum.wrapping_add(samples.values.at(i));
+                }
+            }
+            let (time_nanos, profile_id) = (row.time_nanos, row.profile_id);
+            sums.into_iter().map(move |((span_id, trace_id), value)| Observed {
+                time_nanos,
+                value,
+                profile_id,
+                span_id,
+                trace_id,
+            })
+        };
+        self.series
+            .iter()
+            .filter(|series| filter.admits(series))
+            .filter_map(|series| {
+                let rows = series.rows.iter().filter(|row| filter.takes(row));
+                let observed: Vec<Observed> = rows.flat_map(of_row).collect();
+                (!observed.is_empty()).then(|| ObservedSeries { labels: series.labels.clone(), observed })
             })
             .collect()
     }

@@ -274,6 +274,33 @@ proptest! {
         by_hand.retain(|_, sum| *sum != 0);
         prop_assert_eq!(sums(&head, &query.select), by_hand);
 
+        let all = Select { span_ids: vec![], ..query.select.clone() };
+        let spans = head.spans(&all);
+        for span in 1..4 {
+            let mut of_span: BTreeMap<Labels, BTreeMap<(i64, ProfileId), Vec<i64>>> = BTreeMap::new();
+            for (labels, o) in spans.iter().flat_map(|s| s.observed.iter().map(move |o| (&s.labels, o))) {
+                if o.span_id == span {
+                    let profiles = of_span.entry(labels.clone()).or_default();
+                    profiles.entry((o.time_nanos, o.profile_id)).or_default().push(o.value);
+                }
+            }
+            let only = TreeQuery { select: Select { span_ids: vec![span], ..all.clone() }, call_site: Vec::new() };
+            let total = |values: &[i64]| values.iter().copied().fold(0, i64::wrapping_add);
+            let mut by_hand: BTreeMap<Labels, BTreeMap<(i64, ProfileId), i64>> = BTreeMap::new();
+            for (labels, profiles) in expected(&pushes, &only) {
+                for (time, id, samples) in profiles {
+                    let values: Vec<i64> = samples.iter().map(|(_, value)| *value).collect();
+                    let sum = by_hand.entry(labels.clone()).or_default().entry((time, id)).or_default();
+                    *sum = sum.wrapping_add(total(&values));
+                }
+            }
+            let of_span: BTreeMap<_, BTreeMap<_, _>> = of_span
+                .into_iter()
+                .map(|(labels, profiles)| (labels, profiles.into_iter().map(|(p, v)| (p, total(&v))).collect()))
+                .collect();
+            prop_assert_eq!(of_span, by_hand);
+        }
+
         let counts: BTreeMap<_, _> = found.iter().map(|(labels, profiles)| (labels.clone(), profiles.len() as u64)).collect();
         let infos = head.series(&query.select);
         prop_assert_eq!(infos.len(), counts.len());

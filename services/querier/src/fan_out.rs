@@ -5,6 +5,7 @@ use std::future::Future;
 use std::sync::Arc;
 
 use flamestore_api::{Answer, Reader};
+use flamestore_flamegraph::heatmap::ObservedSeries;
 use flamestore_flamegraph::{ProfileMerge, Tree, TreeMerger};
 use flamestore_model::{Fault, Labels, Select, SeriesInfo, SeriesPoints, TenantId, TimeRange, TreeQuery};
 use futures::stream::{self, StreamExt, TryStreamExt};
@@ -46,6 +47,12 @@ impl Querier {
     /// The same series may come more than once, with disjoint points.
     pub async fn points(&self, tenants: &[TenantId], query: &TreeQuery) -> Result<Answer<Vec<SeriesPoints>>, Fault> {
         let answers = self.ask(tenants, |reader, tenant| async move { reader.points(&tenant, query).await }).await?;
+        Ok(Answer { value: answers.value.into_iter().flatten().collect(), partial: answers.partial })
+    }
+
+    /// The same series may come more than once, with observations of other profiles.
+    pub async fn spans(&self, tenants: &[TenantId], select: &Select) -> Result<Answer<Vec<ObservedSeries>>, Fault> {
+        let answers = self.ask(tenants, |reader, tenant| async move { reader.spans(&tenant, select).await }).await?;
         Ok(Answer { value: answers.value.into_iter().flatten().collect(), partial: answers.partial })
     }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use flamestore_flamegraph::group::LabelList;
-use flamestore_flamegraph::heatmap::{Heatmap, HeatmapOptions, Slot};
+use flamestore_flamegraph::heatmap::{CellExemplar, Heatmap, HeatmapOptions, Slot};
 use flamestore_flamegraph::series::{Aggregation, Exemplar, Series, SeriesOptions};
 use flamestore_flamegraph::{Diff, Flamegraph, GoPgo};
 use flamestore_model::{Fault, Label, Select, Selector, SeriesInfo, TimeRange};
@@ -420,16 +420,19 @@ fn heatmap_slot(slot: Slot, y_min: &[f64]) -> types::HeatmapSlot {
         timestamp: slot.time_ms,
         y_min: y_min.to_vec(),
         counts: slot.counts.iter().map(|n| i32::try_from(*n).unwrap_or(i32::MAX)).collect(),
-        exemplars: slot
-            .exemplars
-            .into_iter()
-            .map(|e| types::Exemplar {
-                timestamp: e.time_ms,
-                profile_id: e.profile_id.to_string(),
-                value: e.value,
-                labels: pairs(e.labels),
-                ..types::Exemplar::default()
-            })
-            .collect(),
+        exemplars: slot.exemplars.into_iter().map(cell_exemplar).collect(),
+    }
+}
+
+/// A span names itself and its trace; its profile is found through them.
+fn cell_exemplar(e: CellExemplar) -> types::Exemplar {
+    let of_profile = e.span_id == 0;
+    types::Exemplar {
+        timestamp: e.time_ms,
+        profile_id: if of_profile { e.profile_id.to_string() } else { String::new() },
+        span_id: if of_profile { String::new() } else { format!("{:016x}", e.span_id) },
+        trace_id: if e.trace_id == 0 { String::new() } else { format!("{:032x}", e.trace_id) },
+        value: e.value,
+        labels: pairs(e.labels),
     }
 }

@@ -1,8 +1,8 @@
-//! Heatmaps of profile values.
+//! Heatmaps of the values of profiles, or of spans.
 
 use flamestore_flamegraph::heatmap::{Heatmap, HeatmapOptions, ObservedSeries, heatmap};
 use flamestore_flamegraph::series::Grid;
-use flamestore_model::{Fault, Kind};
+use flamestore_model::Fault;
 
 use crate::frontend::{Asker, Frontend, off_the_reactor};
 use crate::range;
@@ -38,19 +38,15 @@ impl Frontend {
             return Ok(Heatmap::default());
         };
         let Some(step_ms) = step_ms(request.step_seconds)? else { return Ok(Heatmap::default()) };
-        if request.counted == Counted::Spans {
-            return Err(Fault::new(
-                Kind::Unimplemented,
-                "heatmaps of spans are not built yet: ask for HEATMAP_QUERY_TYPE_INDIVIDUAL",
-            ));
-        }
         let grid = Grid { start_ms: range.from_nanos / 1_000_000, end_ms: range.to_nanos / 1_000_000, step_ms };
         let query = request.wanted.over(grid.read_range());
-        let points = self.querier().points(&asker.tenants, &query).await?.value;
-        off_the_reactor(move || {
-            let observed: Vec<ObservedSeries> = points.iter().map(ObservedSeries::from).collect();
-            heatmap(&observed, grid, &request.options)
-        })
-        .await
+        let observed = match request.counted {
+            Counted::Profiles => {
+                let points = self.querier().points(&asker.tenants, &query).await?.value;
+                off_the_reactor(move || points.iter().map(ObservedSeries::from).collect()).await?
+            }
+            Counted::Spans => self.querier().spans(&asker.tenants, &query.select).await?.value,
+        };
+        off_the_reactor(move || heatmap(&observed, grid, &request.options)).await
     }
 }

@@ -20,27 +20,51 @@ const DECODE_ROWS: u64 = 8 << 10;
 pub(crate) struct Wanted<'s> {
     stacks: &'s [i32],
     values: &'s [i64],
-    /// Present when samples are chosen by them.
-    links: Option<(&'s Links, &'s [u64], &'s [u128])>,
+    links: &'s Links,
+    /// As long as `stacks`, or empty: nobody asked, or the file has none.
+    spans: &'s [u64],
+    /// As `spans`.
+    traces: &'s [u128],
 }
 
 impl Wanted<'_> {
     /// Calls `f` with the stack and the value of every wanted sample.
     pub(crate) fn each(&self, mut f: impl FnMut(u32, i64) -> Result<(), Fault>) -> Result<(), Fault> {
-        let samples = self.stacks.iter().zip(self.values);
-        match self.links {
-            None => samples.into_iter().try_for_each(|(stack, value)| f(*stack as u32, *value)),
-            Some((links, spans, traces)) => {
-                for (i, (stack, value)) in samples.enumerate() {
-                    let span = spans.get(i).copied().unwrap_or(0);
-                    if links.hold(span, traces.get(i).copied().unwrap_or(0)) {
-                        f(*stack as u32, *value)?;
-                    }
-                }
-                Ok(())
+        let mut samples = self.stacks.iter().zip(self.values);
+        if self.links.is_empty() {
+            return samples.try_for_each(|(stack, value)| f(*stack as u32, *value));
+        }
+        for (i, (stack, value)) in samples.enumerate() {
+            let (span, trace) = self.ids(i);
+            if self.links.hold(span, trace) {
+                f(*stack as u32, *value)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Calls `f` with the span, the trace (0: none) and the value of every wanted sample with a span. Only of a scan that
+    /// was asked to look at ids.
+    pub(crate) fn each_span(&self, mut f: impl FnMut(u64, u128, i64)) {
+        for (i, value) in self.values.iter().enumerate() {
+            let (span, trace) = self.ids(i);
+            if span != 0 && self.links.hold(span, trace) {
+                f(span, trace, *value);
             }
         }
     }
+
+    fn ids(&self, i: usize) -> (u64, u128) {
+        (self.spans.get(i).copied().unwrap_or(0), self.traces.get(i).copied().unwrap_or(0))
+    }
+}
+
+/// Which ids of samples a scan reads beside stacks and values.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ids {
+    /// Those that samples are chosen by.
+    AsFiltered,
+    All,
 }
 
 impl Block {
@@ -50,12 +74,14 @@ impl Block {
         &self,
         ranges: &[Range<u64>],
         filter: &Filter<'_>,
+        ids: Ids,
         mut state: S,
         visit: impl Fn(&mut S, usize, Wanted<'_>) -> Result<(), Fault> + Send + Sync + 'static,
     ) -> Result<S, Fault> {
         let mut paths = vec!["stacktrace_id", "value"];
-        paths.extend(filter.links.span_ids.is_some().then_some("span_id"));
-        paths.extend(filter.links.trace_ids.is_some().then_some("trace_id"));
+        let wanted = |filtered: bool| filtered || ids == Ids::All;
+        paths.extend(wanted(filter.links.span_ids.is_some()).then_some("span_id"));
+        paths.extend(wanted(filter.links.trace_ids.is_some()).then_some("trace_id"));
         let visit = std::sync::Arc::new(visit);
         for portion in portions(ranges) {
             let rows: Vec<_> = portion.iter().map(|(_, r)| r.clone()).collect();
@@ -63,7 +89,7 @@ impl Block {
             let (links, visit) = (filter.links.clone(), visit.clone());
             state = blocking(move || {
                 let columns = columns.check()?;
-                let mut scan = Scan::new(&columns, &links);
+                let mut scan = Scan::new(&columns, &links, ids);
                 for (i, rows) in portion {
                     scan.range(rows, |wanted| visit(&mut state, i, wanted))?;
                 }
@@ -100,6 +126,7 @@ fn portions(ranges: &[Range<u64>]) -> Vec<Vec<(usize, Range<u64>)>> {
 struct Scan<'c> {
     columns: &'c Checked,
     links: &'c Links,
+    ids: Ids,
     stack: Option<Cursor<Int32Type>>,
     value: Option<Cursor<Int64Type>>,
     span: Option<Cursor<FixedLenByteArrayType>>,
@@ -111,10 +138,11 @@ struct Scan<'c> {
 }
 
 impl<'c> Scan<'c> {
-    fn new(columns: &'c Checked, links: &'c Links) -> Self {
+    fn new(columns: &'c Checked, links: &'c Links, ids: Ids) -> Self {
         Scan {
             columns,
             links,
+            ids,
             stack: None,
             value: None,
             span: None,
@@ -140,7 +168,9 @@ impl<'c> Scan<'c> {
                 visit(Wanted {
                     stacks: &self.stacks.values,
                     values: &self.values.values,
-                    links: (!self.links.is_empty()).then_some((self.links, &self.spans, &self.traces)),
+                    links: self.links,
+                    spans: &self.spans,
+                    traces: &self.traces,
                 })?;
                 at += n;
             }
@@ -152,13 +182,14 @@ impl<'c> Scan<'c> {
     fn read_links(&mut self, group: usize, at: u64, n: u64) -> Result<(), Fault> {
         self.spans.clear();
         self.traces.clear();
-        if self.links.span_ids.is_some() && self.columns.has("span_id") {
+        let wanted = |filtered: bool| filtered || self.ids == Ids::All;
+        if wanted(self.links.span_ids.is_some()) && self.columns.has("span_id") {
             let ids = optional_ids(&mut self.span, self.columns, "span_id", group, at, n)?;
             for id in ids {
                 self.spans.push(id.map_or(Ok(0), |id| Ok(u64::from_be_bytes(bytes(&id, self.columns)?)))?);
             }
         }
-        if self.links.trace_ids.is_some() && self.columns.has("trace_id") {
+        if wanted(self.links.trace_ids.is_some()) && self.columns.has("trace_id") {
             let ids = optional_ids(&mut self.trace, self.columns, "trace_id", group, at, n)?;
             for id in ids {
                 self.traces.push(id.map_or(Ok(0), |id| Ok(u128::from_be_bytes(bytes(&id, self.columns)?)))?);

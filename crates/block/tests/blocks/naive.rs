@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use flamestore_flamegraph::heatmap::Observed;
 use flamestore_flamegraph::{PprofMeta, ProfileMerge, Tree};
 use flamestore_model::labels::names;
 use flamestore_model::{Labels, Point, ProfileType, Select, SeriesInfo, TimeRange, TreeQuery};
@@ -22,6 +23,11 @@ fn matches(select: &Select, series: &Series, profile: &Profile) -> bool {
 
 /// The matching samples of a profile, as (stack, value).
 fn samples<'a>(select: &'a Select, p: &'a Profile) -> impl Iterator<Item = (u32, i64)> + 'a {
+    chosen(select, p).map(|(_, stack, value)| (stack, value))
+}
+
+/// As [`samples`], with the position of each.
+fn chosen<'a>(select: &'a Select, p: &'a Profile) -> impl Iterator<Item = (usize, u32, i64)> + 'a {
     (0..p.stacks.len())
         .filter(move |i| {
             let span = p.span_ids.get(*i).copied().unwrap_or(0);
@@ -29,7 +35,7 @@ fn samples<'a>(select: &'a Select, p: &'a Profile) -> impl Iterator<Item = (u32,
             (select.span_ids.is_empty() || (span != 0 && select.span_ids.contains(&span)))
                 && (select.trace_ids.is_empty() || (trace != 0 && select.trace_ids.contains(&trace)))
         })
-        .map(move |i| (p.stacks[i], p.values[i]))
+        .map(move |i| (i, p.stacks[i], p.values[i]))
 }
 
 fn names_of(dataset: &Dataset, stack: u32) -> Vec<String> {
@@ -78,6 +84,35 @@ pub(crate) fn points(datasets: &[Dataset], query: &TreeQuery) -> BTreeMap<Labels
         };
         let found: Vec<Point> =
             series.profiles.iter().filter(|p| matches(&query.select, series, p)).filter_map(point).collect();
+        if !found.is_empty() {
+            out.insert(series.labels.clone(), found);
+        }
+    }
+    out
+}
+
+/// By series: what each span of each profile sums up to.
+pub(crate) fn spans(datasets: &[Dataset], select: &Select) -> BTreeMap<Labels, Vec<Observed>> {
+    let mut out = BTreeMap::new();
+    for series in datasets.iter().flat_map(|d| &d.series) {
+        let mut found = Vec::new();
+        for p in series.profiles.iter().filter(|p| matches(select, series, p)) {
+            let mut sums: BTreeMap<(u64, u128), i64> = BTreeMap::new();
+            for (i, _, value) in chosen(select, p) {
+                let span = p.span_ids.get(i).copied().unwrap_or(0);
+                if span != 0 {
+                    *sums.entry((span, p.trace_ids.get(i).copied().unwrap_or(0))).or_default() += value;
+                }
+            }
+            let (time_nanos, profile_id) = (p.time_nanos, p.profile_id);
+            found.extend(sums.into_iter().map(|((span_id, trace_id), value)| Observed {
+                time_nanos,
+                value,
+                profile_id,
+                span_id,
+                trace_id,
+            }));
+        }
         if !found.is_empty() {
             out.insert(series.labels.clone(), found);
         }

@@ -32,6 +32,10 @@ async fn same_answers(block: &Block, datasets: &[Dataset], query: &TreeQuery) {
     let points: BTreeMap<Labels, _> = points.into_iter().map(|s| (s.labels, s.points)).collect();
     assert_eq!(points, naive::points(datasets, query), "points of {query:?}");
 
+    let spans = block.spans(&query.select).await.unwrap();
+    let spans: BTreeMap<Labels, _> = spans.into_iter().map(|s| (s.labels, s.observed)).collect();
+    assert_eq!(spans, naive::spans(datasets, &query.select), "spans of {query:?}");
+
     let series = block.series(&query.select).await.unwrap();
     let series: BTreeMap<Labels, _> = series.into_iter().map(|s| (s.labels.clone(), s)).collect();
     assert_eq!(series, naive::series(datasets, &query.select), "series of {query:?}");

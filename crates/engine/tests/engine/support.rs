@@ -15,7 +15,7 @@ use flamestore_model::{
     Fault, Labels, Matcher, ProfileId, ProfileType, Select, Selector, StoredSeries, TenantId, TimeRange, TreeQuery,
 };
 use flamestore_objstore::{Bucket, Faulty, Verdict};
-use flamestore_pprof::encode::Writer;
+use flamestore_pprof::encode::{Label, Writer};
 use flamestore_pprof::{NormalizeOptions, Spy};
 use object_store::memory::InMemory;
 use parking_lot::{RwLock, RwLockReadGuard, RwLockWriteGuard};
@@ -73,7 +73,9 @@ impl Spec {
         w.time_nanos(self.time_nanos());
         for (stack, a, b) in &self.samples {
             let locations: Vec<u64> = stack.iter().rev().map(|f| w.frame(&format!("f{f}"))).collect();
-            w.sample(&locations, &[*a, *b], &[]);
+            let span = span_of(stack).map(|span| format!("{span:016x}"));
+            let label = span.as_deref().map(|span| Label::Text { key: "span_id", text: span });
+            w.sample(&locations, &[*a, *b], label.as_slice());
         }
         PushedProfile {
             profile_id: id,
@@ -90,6 +92,11 @@ impl Spec {
             decoded: None,
         }
     }
+}
+
+/// Stacks that end in a function from 3 on ran within a span.
+fn span_of(stack: &[u8]) -> Option<u64> {
+    stack.last().filter(|leaf| **leaf >= 3).map(|leaf| 0xabc0 + u64::from(*leaf))
 }
 
 pub(crate) fn tenant(n: u8) -> TenantId {
@@ -189,6 +196,8 @@ impl Disk {
 }
 
 type Points = BTreeMap<String, Vec<(i64, i64, ProfileId)>>;
+/// By series and profile: span and value.
+type Spans = BTreeMap<(String, ProfileId, u64), i64>;
 
 /// Everything acknowledged, in a list.
 #[derive(Default, Clone, Debug)]
@@ -234,6 +243,19 @@ impl Model {
         out
     }
 
+    pub(crate) fn spans(&self, t: u8, service: Option<u8>, of_type: usize, range: TimeRange) -> Spans {
+        let mut out = Spans::new();
+        for (spec, id) in self.matching(t, service, range) {
+            let labels = format!("{:?}", spec.labels(of_type));
+            for (stack, a, b) in &spec.samples {
+                if let Some(span) = span_of(stack) {
+                    *out.entry((labels.clone(), *id, span)).or_default() += [a, b][of_type];
+                }
+            }
+        }
+        out
+    }
+
     /// Asks for everything there is in several ways, and compares.
     pub(crate) async fn check(&self, engine: &Engine, when: &str) {
         let at = |s: i64| START_MS * 1_000_000 + s * 1_000_000_000;
@@ -255,6 +277,15 @@ impl Model {
                     }
                     points.values_mut().for_each(|points: &mut Vec<_>| points.sort());
                     assert_eq!(points, self.points(t, service, of_type, range), "{what}");
+                    let mut spans = Spans::new();
+                    for series in engine.spans(&id, &q.select).await.unwrap().value {
+                        for o in &series.observed {
+                            let twice =
+                                spans.insert((format!("{:?}", series.labels), o.profile_id, o.span_id), o.value);
+                            assert!(twice.is_none(), "{what}: a span comes twice");
+                        }
+                    }
+                    assert_eq!(spans, self.spans(t, service, of_type, range), "{what}");
                     let series = engine.series(&id, &q.select).await.unwrap().value;
                     let counts: BTreeMap<_, _> =
                         series.iter().map(|s| (format!("{:?}", s.labels), s.profiles as usize)).collect();
