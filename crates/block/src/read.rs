@@ -13,11 +13,11 @@ mod samples;
 mod series;
 mod symbols;
 
-use std::sync::Arc;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use flamestore_flamegraph::{ProfileMerge, TreeMerger, fold};
 use flamestore_flamegraph::heatmap::{Observed, ObservedSeries};
+use flamestore_flamegraph::{ProfileMerge, TreeMerger, fold};
 use flamestore_model::{Fault, Point, Select, SeriesInfo, SeriesPoints, TenantId, TreeQuery};
 use flamestore_objstore::Bucket;
 use flamestore_symbols::Symbols;
@@ -112,8 +112,6 @@ impl Block {
         Ok(found.await?.into_iter().flatten().collect())
     }
 
-    /// Adds the matching samples, merged by function name.
-    pub async fn add_tree(&self, query: &TreeQuery, into: &mut TreeMerger) -> Result<(), Fault> {
     /// The sum of each span of the matching profiles, by profile. Samples without a span are left out.
     pub async fn spans(&self, select: &Select) -> Result<Vec<ObservedSeries>, Fault> {
         let filter = &Filter::new(select);
@@ -145,6 +143,8 @@ impl Block {
         Ok(found.await?.into_iter().flatten().collect())
     }
 
+    /// Adds the matching samples, merged by function name.
+    pub async fn add_tree(&self, query: &TreeQuery, into: &mut TreeMerger) -> Result<(), Fault> {
         let filter = &Filter::new(&query.select);
         let found = self.each_dataset(filter, |dataset| async move {
             let (sums, symbols) = futures::try_join!(self.sums(dataset, filter), self.names_of(dataset))?;
@@ -227,9 +227,9 @@ impl Block {
         self.scan(
             &picked.samples,
             filter,
+            Ids::AsFiltered,
             vec![None; picked.samples.len()],
             move |totals, profile, wanted: Wanted<'_>| {
-            Ids::AsFiltered,
                 let Some(total) = totals.get_mut(profile) else { return Ok(()) };
                 wanted.each(|stack, value| {
                     let inside = match &below {
@@ -246,8 +246,6 @@ impl Block {
         .await
     }
 
-    async fn below(&self, dataset: usize, call_site: &[String]) -> Result<Option<Below>, Fault> {
-        if call_site.is_empty() {
     /// For each picked profile the sums of its matching samples by span and trace.
     async fn span_sums(
         &self,
@@ -267,6 +265,8 @@ impl Block {
         self.scan(&picked.samples, filter, Ids::All, sums, visit).await
     }
 
+    async fn below(&self, dataset: usize, call_site: &[String]) -> Result<Option<Below>, Fault> {
+        if call_site.is_empty() {
             return Ok(None);
         }
         let symbols = self.names_of(dataset).await?;

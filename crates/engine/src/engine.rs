@@ -180,16 +180,16 @@ impl Reader for Engine {
         self.started()?.points(tenant, query).await
     }
 
+    async fn spans(&self, tenant: &TenantId, select: &Select) -> Result<Answer<Vec<ObservedSeries>>, Fault> {
+        self.started()?.spans(tenant, select).await
+    }
+
     async fn tree(&self, tenant: &TenantId, query: &TreeQuery) -> Result<Answer<Tree>, Fault> {
         self.started()?.tree(tenant, query).await
     }
 
     async fn profile(&self, tenant: &TenantId, query: &TreeQuery) -> Result<Answer<ProfileMerge>, Fault> {
         self.started()?.profile(tenant, query).await
-    async fn spans(&self, tenant: &TenantId, select: &Select) -> Result<Answer<Vec<ObservedSeries>>, Fault> {
-        self.started()?.spans(tenant, select).await
-    }
-
     }
 
     async fn bounds(&self, tenant: &TenantId) -> Result<Answer<Option<TimeRange>>, Fault> {
