@@ -7,6 +7,7 @@ use std::time::Duration;
 use flamestore_limits::{HumanDuration, Limits};
 use serde_json::Value;
 
+use crate::endpoint::Endpoint;
 use crate::target::Targets;
 use crate::values::Values;
 
@@ -167,6 +168,9 @@ pub struct Distributor {
     pub max_inflight_bytes: usize,
     pub replication_factor: u64,
     pub zone_awareness_enabled: bool,
+    /// Ports of their own for OTLP, which the public port takes too.
+    pub otlp_grpc: Option<Endpoint>,
+    pub otlp_http: Option<Endpoint>,
 }
 
 #[derive(Debug, Clone)]
@@ -228,6 +232,10 @@ impl fmt::Debug for Secret {
     }
 }
 
+/// Ports that OTLP has by custom.
+const OTLP_GRPC_PORT: u16 = 4317;
+const OTLP_HTTP_PORT: u16 = 4318;
+
 impl Config {
     /// Makes the typed values and checks what concerns several keys; each problem is a sentence of its own.
     pub(crate) fn from_values(values: Values, notes: Vec<String>) -> Result<Self, Vec<String>> {
@@ -258,6 +266,13 @@ impl Config {
                 problems.push(format!("{never_zero}: must be longer than 0"));
             }
         }
+
+        let mut endpoint = |path, default_port| match read.text(path) {
+            none if none.is_empty() => None,
+            text => Endpoint::parse(&text, default_port).map_err(|why| problems.push(format!("{path}: {why}"))).ok(),
+        };
+        let otlp_grpc = endpoint("distributor.receivers.otlp.protocols.grpc.endpoint", OTLP_GRPC_PORT);
+        let otlp_http = endpoint("distributor.receivers.otlp.protocols.http.endpoint", OTLP_HTTP_PORT);
 
         let data_path = PathBuf::from(read.text("pyroscopedb.data_path"));
         let wal_dir = match read.text("ingester.wal_dir") {
@@ -365,6 +380,8 @@ impl Config {
                 max_inflight_bytes: read.size("distributor.max_inflight_bytes"),
                 replication_factor: read.int("ingester.lifecycler.ring.replication_factor").max(1),
                 zone_awareness_enabled: read.bool("ingester.lifecycler.ring.zone_awareness_enabled"),
+                otlp_grpc,
+                otlp_http,
             },
             ingester: Ingester {
                 max_head_bytes: read.size("ingester.max_head_bytes"),

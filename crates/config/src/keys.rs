@@ -89,6 +89,12 @@ impl Registry {
         self.by_path.keys().any(|p| below(p)) || self.subtrees.iter().any(|s| below(s.path))
     }
 
+    /// The key that a block sets by being there, and its value.
+    pub(crate) fn meant_by(&self, block: &str) -> Option<(&Key, &'static str)> {
+        let (_, path, value) = ingest::MEANT.iter().find(|(b, ..)| *b == block)?;
+        Some((self.by_path(path)?, value))
+    }
+
     /// The path most likely meant: the same name elsewhere first, then the fewest changed letters.
     pub fn nearest_path(&self, path: &str) -> Option<&'static str> {
         let name = |p: &'static str| p.rsplit('.').next().unwrap_or(p);
@@ -126,7 +132,7 @@ mod tests {
         for key in &r.keys {
             for path in key.aliases.iter().chain([&key.path]).filter(|p| !p.is_empty()) {
                 assert!(paths.insert(*path), "{path} twice");
-                assert!(r.subtree_of_path(path).is_none(), "{path} lies in a part without effect");
+                assert!(r.subtrees.iter().all(|s| s.path != *path), "{path} is a part without effect");
             }
             assert!(key.flag.is_empty() || flags.insert(key.flag), "-{} twice", key.flag);
             assert!(!key.path.is_empty() || !key.flag.is_empty());

@@ -5,6 +5,7 @@
 pub mod key;
 pub mod keys;
 
+mod endpoint;
 mod expand;
 mod flags;
 mod kind;
@@ -20,6 +21,7 @@ pub mod runtime;
 pub mod target;
 
 pub use config::Config;
+pub use endpoint::Endpoint;
 pub use load::{Env, ReadFile, Start, World, load};
 pub use reference::reference_markdown;
 pub use runtime::RuntimeFiles;

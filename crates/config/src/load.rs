@@ -150,15 +150,18 @@ impl Gathered {
                     Ok(()) => self.note_key(key, &place),
                     Err(why) => problems.push(format!("{place}: {why}")),
                 }
-            } else if let Some(subtree) = registry().subtree_of_path(&path) {
-                if !matches!(node.content, Content::Scalar(Value::Null)) {
-                    self.note_subtree(subtree, &place);
-                }
             } else if registry().is_block(&path) {
+                if let Some(Err(why)) = registry().meant_by(&path).map(|(key, value)| self.values.set(key, &value.into())) {
+                    problems.push(format!("{place}: {why}"));
+                }
                 match &node.content {
                     Content::Map(_) => self.block(file, &path, &node.content, problems),
                     Content::Scalar(Value::Null) => {}
                     _ => problems.push(format!("{place}: is a block of keys, not a value")),
+                }
+            } else if let Some(subtree) = registry().subtree_of_path(&path) {
+                if !matches!(node.content, Content::Scalar(Value::Null)) {
+                    self.note_subtree(subtree, &place);
                 }
             } else {
                 problems.push(match registry().nearest_path(&path) {

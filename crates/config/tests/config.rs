@@ -5,7 +5,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use flamestore_config::{Config, RuntimeFiles, Start, World, dump, load, reference_markdown, runtime};
+use flamestore_config::{Config, Endpoint, RuntimeFiles, Start, World, dump, load, reference_markdown, runtime};
 use flamestore_limits::{Limits, Overrides};
 use flamestore_model::TenantId;
 
@@ -103,10 +103,31 @@ fn the_runbooks_file_loads_as_it_stands() {
 fn the_platform_overviews_file_loads_and_says_what_has_no_effect() {
     let c = run("server -config.file=c.yaml", &world(&[("c.yaml", PLATFORM_OVERVIEW)], &[]));
     assert_eq!(c.distributor.replication_factor, 1);
-    for path in ["distributor.receivers", "storage.trace", "query", "pyroscope"] {
+    let endpoint = |host: &str, port| Some(Endpoint { host: host.into(), port });
+    assert_eq!((&c.distributor.otlp_grpc, &c.distributor.otlp_http), (&endpoint("0.0.0.0", 4317), &None));
+    let sample_rate = "distributor.receivers.otlp.protocols.grpc.sample_rate";
+    for path in [sample_rate, "storage.trace", "query", "pyroscope"] {
         assert_eq!(c.notes.iter().filter(|n| n.starts_with(&format!("{path} ("))).count(), 1, "{path}: {:?}", c.notes);
     }
     assert_eq!(c.notes.iter().filter(|n| !n.contains(NOT_USED_YET)).count(), 4, "{:?}", c.notes);
+}
+
+#[test]
+fn an_otlp_protocol_is_switched_on_by_its_name_alone() {
+    let endpoints = |file: &str| {
+        let c = run("-config.file=c.yaml", &world(&[("c.yaml", file)], &[]));
+        assert_eq!(c.notes, Vec::<String>::new(), "{file}");
+        let show = |e: Option<Endpoint>| e.map(|e| format!("{}|{}", e.host, e.port)).unwrap_or_default();
+        (show(c.distributor.otlp_grpc), show(c.distributor.otlp_http))
+    };
+    let all = "distributor: {receivers: {otlp: {protocols: {grpc: , http: {}}}}}";
+    assert_eq!(endpoints(all), ("0.0.0.0|4317".into(), "0.0.0.0|4318".into()));
+    let hosts = "distributor: {receivers: {otlp: {protocols: {grpc: {endpoint: localhost}, http: {endpoint: ':1'}}}}}";
+    assert_eq!(endpoints(hosts), ("localhost|4317".into(), "|1".into()));
+    assert_eq!(endpoints("distributor: {receivers: {otlp: {protocols: }}}"), (String::new(), String::new()));
+    let bad = "distributor: {receivers: {otlp: {protocols: {grpc: {endpoint: 'http://a'}}}}}";
+    let said = refused("-config.file=c.yaml", &world(&[("c.yaml", bad)], &[]));
+    assert!(said.contains("distributor.receivers.otlp.protocols.grpc.endpoint: \"http://a\" is not"), "{said}");
 }
 
 #[test]

@@ -23,6 +23,8 @@ pub struct ListenerConfig {
     pub http: SocketAddr,
     /// The port for gRPC clients, if any.
     pub grpc: Option<SocketAddr>,
+    /// Further ports, which serve something of their own.
+    pub side: Vec<SidePort>,
     /// Connections at once on each port; more wait to be accepted.
     pub max_connections: usize,
     /// A head of a request must be whole this soon after its first byte, and the first byte after connecting.
@@ -35,11 +37,29 @@ pub struct ListenerConfig {
     pub drain: Duration,
 }
 
+/// A port beside the usual ones.
+#[derive(Debug, Clone, Copy)]
+pub struct SidePort {
+    pub address: SocketAddr,
+    /// The key that asks for it, for the fault when it cannot be had.
+    pub asked_by: &'static str,
+}
+
+/// What answers behind each kind of port.
+#[derive(Debug, Clone)]
+pub struct Behind<S> {
+    pub http: S,
+    pub grpc: S,
+    /// All of [`ListenerConfig::side`].
+    pub side: S,
+}
+
 impl Default for ListenerConfig {
     fn default() -> Self {
         ListenerConfig {
             http: SocketAddr::from(([0, 0, 0, 0], 4040)),
             grpc: Some(SocketAddr::from(([0, 0, 0, 0], 9095))),
+            side: Vec::new(),
             max_connections: 10_000,
             header_read: Duration::from_secs(10),
             body_idle: Duration::from_secs(30),
@@ -54,6 +74,7 @@ impl Default for ListenerConfig {
 pub struct Listeners {
     http: TcpListener,
     grpc: Option<TcpListener>,
+    side: Vec<TcpListener>,
     config: Arc<ListenerConfig>,
 }
 
@@ -71,12 +92,16 @@ impl Listeners {
     /// # Errors
     /// `Unavailable` when a port cannot be had.
     pub async fn bind(config: ListenerConfig) -> Result<Self, Fault> {
-        let http = bind(config.http).await?;
+        let http = bind(config.http, "HTTP").await?;
         let grpc = match config.grpc {
-            Some(address) => Some(bind(address).await?),
+            Some(address) => Some(bind(address, "gRPC").await?),
             None => None,
         };
-        Ok(Listeners { http, grpc, config: Arc::new(config) })
+        let mut side = Vec::new();
+        for port in &config.side {
+            side.push(bind(port.address, port.asked_by).await?);
+        }
+        Ok(Listeners { http, grpc, side, config: Arc::new(config) })
     }
 
     /// Where HTTP really listens.
@@ -89,16 +114,24 @@ impl Listeners {
         self.grpc.as_ref().and_then(|l| l.local_addr().ok()).or(self.config.grpc)
     }
 
+    /// Where the ports of [`ListenerConfig::side`] really listen, in their order.
+    pub fn side_addrs(&self) -> Vec<SocketAddr> {
+        let bound = |(listener, port): (&TcpListener, &SidePort)| listener.local_addr().unwrap_or(port.address);
+        self.side.iter().zip(&self.config.side).map(bound).collect()
+    }
+
     /// Serves until `stop`, then takes no more connections and waits for the busy ones.
-    pub async fn run<S>(self, http: S, grpc: S, stop: CancellationToken) -> Drained
+    pub async fn run<S>(self, behind: Behind<S>, stop: CancellationToken) -> Drained
     where
         S: Service<Request<Body>, Response = Response<Body>, Error = Infallible> + Clone + Send + Sync + 'static,
         S::Future: Send + 'static,
     {
         let connections = TaskTracker::new();
         let cut = CancellationToken::new();
-        let ports = [Some((self.http, http)), self.grpc.map(|listener| (listener, grpc))];
-        let accepting = ports.into_iter().flatten().map(|(listener, service)| {
+        let mut ports = vec![(self.http, behind.http)];
+        ports.extend(self.grpc.map(|listener| (listener, behind.grpc)));
+        ports.extend(self.side.into_iter().map(|listener| (listener, behind.side.clone())));
+        let accepting = ports.into_iter().map(|(listener, service)| {
             let (connections, config) = (connections.clone(), self.config.clone());
             tokio::spawn(accept(listener, service, config, connections, stop.clone(), cut.clone()))
         });
@@ -120,8 +153,9 @@ impl Listeners {
     }
 }
 
-async fn bind(address: SocketAddr) -> Result<TcpListener, Fault> {
-    TcpListener::bind(address).await.map_err(|e| Fault::unavailable(format!("cannot listen on {address}")).caused_by(e))
+async fn bind(address: SocketAddr, what_for: &str) -> Result<TcpListener, Fault> {
+    let refused = |e| Fault::unavailable(format!("cannot listen on {address} for {what_for}")).caused_by(e);
+    TcpListener::bind(address).await.map_err(refused)
 }
 
 async fn accept<S>(

@@ -7,7 +7,7 @@ use flamestore_proto::push::v1::pusher_service_client::PusherServiceClient;
 use flamestore_proto::push::v1::pusher_service_server::{PusherService, PusherServiceServer};
 use flamestore_proto::push::v1::{PushRequest, PushResponse, RawProfileSeries, RawSample};
 use flamestore_rpc::{Router, served};
-use flamestore_service::{Drained, ListenerConfig, Listeners, Readiness};
+use flamestore_service::{Behind, Drained, ListenerConfig, Listeners, Readiness};
 use prost::Message;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -57,7 +57,8 @@ async fn start(change: impl FnOnce(&mut ListenerConfig)) -> Server {
         Router::new(Routes::new(served!(PusherServiceServer::new(pusher)))).plain(readiness.router()).build().unwrap();
     let listeners = Listeners::bind(config).await.unwrap();
     let (http, grpc) = (listeners.http_addr(), listeners.grpc_addr().unwrap());
-    let done = tokio::spawn(listeners.run(front.clone(), front.grpc_door(), stop.clone()));
+    let behind = Behind { http: front.clone(), grpc: front.grpc_door(), side: front };
+    let done = tokio::spawn(listeners.run(behind, stop.clone()));
     Server { http, grpc, arrived, go_on, stop, done }
 }
 

@@ -4,6 +4,7 @@
 mod halt;
 mod observers;
 mod pages;
+mod ports;
 mod process;
 mod version;
 

@@ -1,11 +1,9 @@
 //! The wiring: which part speaks to which, and the order of start and stop.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, ToSocketAddrs};
 use std::sync::Arc;
 use std::time::Duration;
 
 use flamestore_clock::{Clock, SeededChance};
-use flamestore_config::config::Server;
 use flamestore_config::runtime::Reload;
 use flamestore_config::{Config, RuntimeFiles};
 use flamestore_distributor::Distributor;
@@ -28,7 +26,7 @@ use flamestore_query_frontend::adhoc::{self, AdHocDoor};
 use flamestore_query_frontend::grpc::QuerierDoor;
 use flamestore_query_frontend::settings::SettingsDoor;
 use flamestore_rpc::{BodyCaps, Front, Router, Tenancy, served};
-use flamestore_service::{ListenerConfig, Listeners, Readiness};
+use flamestore_service::{Behind, Listeners, Readiness};
 use flamestore_telemetry::{BuildInfo, Metrics};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -36,7 +34,7 @@ use tonic::service::Routes;
 
 use crate::observers::Observers;
 use crate::pages::Pages;
-use crate::version;
+use crate::{ports, version};
 
 /// How often the state of the store is looked at for `/ready`.
 const READY_TICK: Duration = Duration::from_millis(500);
@@ -81,6 +79,7 @@ pub(crate) async fn run(config: Config, clock: Arc<dyn Clock>) -> Result<(), Fau
         overrides: overrides.clone(),
         clock: clock.clone(),
     });
+    let otlp = ports::otlp_front(&config, &clock, &observers, &distributor)?;
     let doors = Doors {
         distributor,
         frontend,
@@ -91,13 +90,17 @@ pub(crate) async fn run(config: Config, clock: Arc<dyn Clock>) -> Result<(), Fau
     let pages = Pages::new(&config, overrides.clone(), metrics.clone(), clock.clone());
     let front = front(&config, &clock, &observers, doors, &readiness, pages)?;
 
-    let listeners = Listeners::bind(listener_config(&config.server)?).await?;
+    let listeners = Listeners::bind(ports::config(&config)?).await?;
     let (http, grpc) = (listeners.http_addr(), listeners.grpc_addr());
     tracing::info!(%http, grpc = %grpc.map(|a| a.to_string()).unwrap_or_default(), "listening");
+    for otlp in listeners.side_addrs() {
+        tracing::info!(%otlp, "listening for OTLP alone");
+    }
 
     let stop_serving = CancellationToken::new();
     let stop_store = CancellationToken::new();
-    let serving = tokio::spawn(listeners.run(front.clone(), front.grpc_door(), stop_serving.clone()));
+    let behind = Behind { http: front.clone(), grpc: front.grpc_door(), side: otlp };
+    let serving = tokio::spawn(listeners.run(behind, stop_serving.clone()));
     let reloading = tokio::spawn(reload(config.runtime_config.clone(), overrides));
     let ready = readiness.condition("store");
     ready.fails("replaying the log");
@@ -191,33 +194,6 @@ fn front(
         .plain(plain)
         .plain_service(flamestore_distributor::otlp::SERVICE)
         .build()
-}
-
-fn listener_config(server: &Server) -> Result<ListenerConfig, Fault> {
-    Ok(ListenerConfig {
-        http: address(&server.http_listen_address, server.http_listen_port, "server.http-listen-address")?,
-        grpc: Some(address(&server.grpc_listen_address, server.grpc_listen_port, "server.grpc-listen-address")?),
-        max_connections: match server.http_listen_conn_limit {
-            0 => ListenerConfig::default().max_connections,
-            n => usize::try_from(n).unwrap_or(usize::MAX),
-        },
-        header_read: match server.http_read_header_timeout {
-            Duration::ZERO => ListenerConfig::default().header_read,
-            timeout => timeout,
-        },
-        body_idle: server.http_read_timeout,
-        keep_alive: server.http_idle_timeout,
-        drain: server.graceful_shutdown_timeout,
-    })
-}
-
-fn address(host: &str, port: u16, key: &str) -> Result<SocketAddr, Fault> {
-    if host.is_empty() {
-        return Ok(SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), port));
-    }
-    let refuse = || Fault::invalid(format!("{key}: {host:?} is no address of this machine"));
-    let mut found = (host, port).to_socket_addrs().map_err(|e| refuse().caused_by(e))?;
-    found.next().ok_or_else(refuse)
 }
 
 /// Looks at the runtime files again and again. A bad file keeps the last good one, and is said once.

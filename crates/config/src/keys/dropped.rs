@@ -313,7 +313,7 @@ pub(super) const SUBTREES: &[Subtree] = &[
     Subtree::new(
         "distributor.receivers",
         "",
-        "OTLP is taken on the public port, over gRPC and HTTP, without a receiver to configure",
+        "OTLP is the only receiver, and its endpoints are all there is to set: the public port takes it in any case",
     ),
     Subtree::new("storage.trace", "", "blocks are kept where storage.backend and storage.filesystem.dir say"),
     Subtree::new("query", "", "set limits.max_query_length and limits.max_flamegraph_nodes_default instead"),

@@ -2,6 +2,20 @@
 
 use crate::key::{Key, Kind::*};
 
+/// Blocks that mean something by being there: the key that is then set, and to what, unless the block sets it.
+pub(super) const MEANT: &[(&str, &str, &str)] = &[
+    (
+        "distributor.receivers.otlp.protocols.grpc",
+        "distributor.receivers.otlp.protocols.grpc.endpoint",
+        "0.0.0.0:4317",
+    ),
+    (
+        "distributor.receivers.otlp.protocols.http",
+        "distributor.receivers.otlp.protocols.http.endpoint",
+        "0.0.0.0:4318",
+    ),
+];
+
 pub(super) const KEYS: &[Key] = &[
     Key::active(
         "distributor.pushtimeout",
@@ -16,6 +30,20 @@ pub(super) const KEYS: &[Key] = &[
         Int,
         "67108864",
         "Bytes of pushes worked on at a time, as received; further ones wait, then get 503.",
+    ),
+    Key::ours(
+        "distributor.receivers.otlp.protocols.grpc.endpoint",
+        "distributor.otlp-grpc-endpoint",
+        Text,
+        "",
+        "A port of its own for OTLP, as `host:port`; `grpc:` alone means 0.0.0.0:4317, empty = only the public port.",
+    ),
+    Key::ours(
+        "distributor.receivers.otlp.protocols.http.endpoint",
+        "distributor.otlp-http-endpoint",
+        Text,
+        "",
+        "Another one, for exporters that expect a second; `http:` alone means 0.0.0.0:4318. Both take gRPC and HTTP.",
     ),
     Key::ours(
         "ingester.max_head_bytes",
