@@ -29,6 +29,8 @@ fn block_meta() -> BlockMeta {
         tenant: TenantId::anonymous(),
         level: 0,
         origin: Origin::default(),
+        sources: vec![],
+        origins: vec![],
     }
 }
 

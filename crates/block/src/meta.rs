@@ -26,14 +26,20 @@ pub struct Meta {
     /// 0: flushed by an ingester; each compaction adds one.
     pub level: u32,
     pub origin: Origin,
+    /// Of a compacted block: the blocks that it replaces, sorted. Since the compactor was built; absent means none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sources: Vec<Ulid>,
+    /// Of a compacted block: every origin whose profiles it holds, sorted; see [`Meta::origins`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub origins: Vec<Origin>,
     pub stats: Stats,
     /// By service name.
     pub datasets: Vec<Dataset>,
     pub files: Vec<File>,
 }
 
-/// Who made the block, of what.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+/// Who made the block, of what. Empty for a compacted block, which has many.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Default, Serialize, Deserialize)]
 pub struct Origin {
     pub ingester: String,
     pub epoch: u64,
@@ -128,6 +134,11 @@ impl Meta {
 
     pub fn to_json(&self) -> Result<Vec<u8>, Fault> {
         serde_json::to_vec(self).map_err(|e| Fault::internal("a block's meta.json cannot be written").caused_by(e))
+    }
+
+    /// The flushes whose profiles are in this block. Two blocks that share one hold the same profiles twice.
+    pub fn origins(&self) -> &[Origin] {
+        if self.origins.is_empty() { std::slice::from_ref(&self.origin) } else { &self.origins }
     }
 
     pub fn range(&self) -> TimeRange {

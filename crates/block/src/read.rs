@@ -12,6 +12,7 @@ mod pick;
 mod samples;
 mod series;
 mod symbols;
+mod whole;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -27,6 +28,7 @@ use futures::{StreamExt, TryStreamExt};
 pub use cache::BlockCache;
 pub use file::WHOLE_FILE_BYTES;
 pub use samples::FETCH_ROWS;
+pub use whole::Whole;
 
 use crate::meta::Meta;
 use crate::refusal::corrupt;

@@ -31,6 +31,9 @@ pub struct BlockMeta {
     pub tenant: TenantId,
     pub level: u32,
     pub origin: Origin,
+    /// Of a compacted block, sorted; otherwise empty, as `origins`.
+    pub sources: Vec<Ulid>,
+    pub origins: Vec<Origin>,
 }
 
 /// A block as bytes, not yet stored.
@@ -88,6 +91,8 @@ pub fn write_block(datasets: &[&dyn DatasetInput], block: &BlockMeta) -> Result<
         max_time_nanos: datasets.iter().map(|d| d.max_time_nanos).max().unwrap_or(0),
         level: block.level,
         origin: block.origin.clone(),
+        sources: block.sources.clone(),
+        origins: block.origins.clone(),
         stats: Stats {
             series: datasets.iter().map(|d| d.rows.series.1).sum(),
             profiles: datasets.iter().map(|d| d.rows.profiles.1).sum(),

@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use flamestore_api::{Answer, Ingester, PushedProfile, Reader};
-use flamestore_block::BlockCache;
+use flamestore_block::{BlockCache, Meta, Ulid};
 use flamestore_clock::{Chance, Clock};
 use flamestore_flamegraph::heatmap::ObservedSeries;
 use flamestore_flamegraph::{ProfileMerge, Tree};
-use flamestore_model::{Fault, Select, SeriesInfo, SeriesPoints, TenantId, TimeRange, TreeQuery};
+use flamestore_model::{Fault, FaultId, Select, SeriesInfo, SeriesPoints, TenantId, TimeRange, TreeQuery};
 use flamestore_objstore::Bucket;
 use flamestore_wal::Wal;
 use parking_lot::RwLock;
@@ -68,7 +68,7 @@ impl Engine {
             })
             .await??
         };
-        let found = catalog::load(&bucket, &cache, &ingester, config.max_parallel_metas).await?;
+        let found = catalog::load(&bucket, &cache, &clock, &ingester, config.max_parallel_metas).await?;
         let budget = Budget::new(config.max_memory_bytes);
         let (committed, last_epoch) = (found.committed, found.last_epoch);
         let threads = std::thread::available_parallelism().map_or(1, |n| n.get());
@@ -133,11 +133,17 @@ impl Engine {
         self.started()?.flush_now().await
     }
 
+    /// What a compaction has done: queries that start from now on read `added` instead of `removed`, those under way go on
+    /// with what they have. Blocks that this store does not know are no fault: another one may have flushed them.
+    pub fn replace_blocks(&self, tenant: &TenantId, added: Vec<Meta>, removed: &[Ulid]) -> Result<(), Fault> {
+        self.started()?.replace(tenant, added, removed)
+    }
+
     /// `Ok` while pushes and queries are served.
     pub fn ready(&self) -> Result<(), Fault> {
         let store = self.started()?;
         if store.is_closing() {
-            return Err(Fault::unavailable("shutting down"));
+            return Err(Fault::of(FaultId::Stopping, "the server is stopping: send it again in a moment"));
         }
         store.wal.ready()
     }
@@ -148,9 +154,9 @@ impl Engine {
     }
 
     fn started(&self) -> Result<&Arc<Store>, Fault> {
-        self.store
-            .get()
-            .ok_or_else(|| Fault::unavailable("the store is starting: it replays its log; try again in a moment"))
+        self.store.get().ok_or_else(|| {
+            Fault::of(FaultId::Starting, "the store is starting: it replays its log; try again in a moment")
+        })
     }
 }
 

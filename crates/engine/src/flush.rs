@@ -98,6 +98,8 @@ impl Store {
             tenant: tenant.clone(),
             level: 0,
             origin: Origin { ingester: self.ingester.clone(), epoch: epoch.number },
+            sources: vec![],
+            origins: vec![],
         };
         let Some(written) = blocking(move || write(&heads, &block)).await?? else {
             // Every sample of it was zero.

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use flamestore_block::{Block, BlockCache};
+use flamestore_block::{Block, BlockCache, Meta, Ulid};
 use flamestore_clock::Clock;
 use flamestore_model::{Fault, TenantId};
 use flamestore_objstore::Bucket;
@@ -110,6 +110,23 @@ impl Store {
         };
         // Freeing a head takes time: not under the lock.
         drop(heads);
+    }
+
+    /// From blocks to those that replace them: one step for whoever takes a snapshot.
+    pub(crate) fn replace(&self, tenant: &TenantId, added: Vec<Meta>, removed: &[Ulid]) -> Result<(), Fault> {
+        let open = |meta| Block::open(self.bucket.clone(), tenant.clone(), Arc::new(meta), self.cache.clone());
+        let added = added.into_iter().map(|meta| open(meta).map(Arc::new)).collect::<Result<Vec<_>, _>>()?;
+        let mut state = self.state.write();
+        let of_tenant = state.blocks.entry(tenant.clone()).or_default();
+        let mut blocks: Vec<_> =
+            of_tenant.blocks.iter().filter(|b| !removed.contains(&b.meta().ulid)).cloned().collect();
+        for block in added {
+            if !blocks.iter().any(|known| known.meta().ulid == block.meta().ulid) {
+                blocks.push(block);
+            }
+        }
+        of_tenant.blocks = Arc::new(blocks);
+        Ok(())
     }
 
     /// Forgets an epoch that is in blocks altogether.

@@ -7,5 +7,5 @@ pub mod call_site;
 pub mod intern;
 pub mod tables;
 
-pub use intern::{Bounds, Interner};
+pub use intern::{Bounds, Interner, Union};
 pub use tables::{FnTree, Function, Line, Location, Mapping, StackTree, Strings, Symbols};

@@ -20,8 +20,10 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("wal", &["clock", "model"]),
     ("head", &["flamegraph", "model", "pprof", "symbols"]),
     ("block", &["flamegraph", "model", "objstore", "symbols"]),
+    ("index", &["block", "clock", "model", "objstore"]),
+    ("compaction", &["block", "index", "model", "symbols"]),
     ("api", &["flamegraph", "model", "pprof"]),
-    ("engine", &["api", "block", "clock", "flamegraph", "head", "model", "objstore", "pprof", "symbols", "wal"]),
+    ("engine", &["api", "block", "clock", "flamegraph", "head", "index", "model", "objstore", "pprof", "symbols", "wal"]),
     // The wire. It does not know blocks.
     ("proto", &[]),
     ("limits", &["clock", "model"]),
@@ -32,6 +34,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     // The services. They never use each other, but for the one that links them all and the frontend's querier.
     ("distributor", &["api", "clock", "formats", "limits", "model", "pprof", "proto", "rpc", "telemetry"]),
     ("ingester", &["api", "block", "clock", "config", "engine", "model", "objstore", "telemetry", "wal"]),
+    ("compactor", &["block", "clock", "compaction", "config", "index", "limits", "model", "objstore", "rpc"]),
     ("querier", &["api", "flamegraph", "model"]),
     (
         "query-frontend",

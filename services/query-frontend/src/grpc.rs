@@ -1,5 +1,7 @@
 //! `querier.v1.QuerierService`: wire messages to requests, answers to wire messages.
 
+mod functions;
+
 use std::sync::Arc;
 
 use flamestore_flamegraph::group::LabelList;
@@ -15,6 +17,7 @@ use flamestore_rpc::{Capabilities, Tenants, to_status};
 use prost::Message;
 use tonic::{Request, Response, Status};
 
+use crate::diff::{Compared, DiffRequest};
 use crate::frontend::{Asker, Frontend};
 use crate::heatmap::{Counted, HeatmapRequest};
 use crate::select::Fields;
@@ -133,6 +136,8 @@ impl QuerierService for QuerierDoor {
             match merged {
                 Merged::Flamegraph(graph) => out.flamegraph = Some(flamegraph(graph)),
                 Merged::Tree(bytes) => out.tree = bytes.into(),
+                Merged::Functions(table) => out.functions = Some(functions::table(table)),
+                Merged::Sandwich(sandwich) => out.sandwich = Some(functions::sandwich(sandwich)),
                 Merged::Dot(text) => out.dot = text.unwrap_or_default(),
                 Merged::Pprof(bytes) => {
                     out.pprof = Some(wire::PprofProfile { profile: Some(pprof(&bytes)?) });
@@ -169,7 +174,7 @@ impl QuerierService for QuerierDoor {
             match self.0.select_merge_stacktraces(&asker, merge).await? {
                 Merged::Tree(bytes) => out.tree = bytes.into(),
                 Merged::Flamegraph(graph) => out.flamegraph = Some(flamegraph(graph)),
-                Merged::Dot(_) | Merged::Pprof(_) => {}
+                Merged::Functions(_) | Merged::Sandwich(_) | Merged::Dot(_) | Merged::Pprof(_) => {}
             }
             Ok(out)
         };
@@ -256,8 +261,19 @@ impl QuerierService for QuerierDoor {
                     side.ok_or_else(|| Fault::invalid(format!("{name} is missing: a diff needs two selections")))?;
                 merge_request(&side).map_err(|f| f.at(name))
             };
-            let diff = self.0.diff(&asker, side(r.left, "left")?, side(r.right, "right")?).await?;
-            Ok(wire::DiffResponse { flamegraph: Some(flamegraph_diff(diff)) })
+            let form = diff_form(&r)?;
+            let (left, right) = (side(r.left, "left")?, side(r.right, "right")?);
+            let compared = self.0.compare(&asker, DiffRequest { left, right, form, max_nodes: r.max_nodes }).await?;
+            let mut out = wire::DiffResponse::default();
+            match compared {
+                Compared::Flamegraph(diff) => out.flamegraph = Some(flamegraph_diff(diff)),
+                Compared::Functions(table) => out.functions = Some(functions::table_diff(table)),
+                Compared::Sandwich(sides) => {
+                    let [left, right] = sides.map(functions::sandwich);
+                    out.sandwich = Some(wire::SandwichDiff { left: Some(left), right: Some(right) });
+                }
+            }
+            Ok(out)
         };
         done(answer.await)
     }
@@ -308,14 +324,38 @@ fn merge_request(r: &wire::SelectMergeStacktracesRequest) -> Result<MergeRequest
         trace_ids: &r.trace_id_selector,
         call_site,
     };
-    let form = match r.format() {
+    let form = form_of(r.format(), r.sandwich_function.as_deref())?;
+    let wanted = fields.read()?;
+    Ok(MergeRequest { wanted, start_ms: r.start, end_ms: r.end, max_nodes: r.max_nodes, form, go_pgo })
+}
+
+/// A format that this server does not know was read as none.
+fn form_of(format: wire::ProfileFormat, sandwich_function: Option<&str>) -> Result<Form, Fault> {
+    Ok(match format {
         wire::ProfileFormat::Unspecified | wire::ProfileFormat::Flamegraph => Form::Flamegraph,
         wire::ProfileFormat::Tree => Form::Tree,
         wire::ProfileFormat::Dot => Form::Dot,
         wire::ProfileFormat::Pprof => Form::Pprof,
+        wire::ProfileFormat::Functions => Form::Functions,
+        wire::ProfileFormat::Sandwich => Form::Sandwich(
+            sandwich_function
+                .ok_or_else(|| {
+                    Fault::invalid("PROFILE_FORMAT_SANDWICH needs sandwich_function: the function in the middle")
+                })?
+                .to_owned(),
+        ),
+    })
+}
+
+/// What a diff says itself goes before what its left side says.
+fn diff_form(r: &wire::DiffRequest) -> Result<Form, Fault> {
+    let of_left = r.left.as_ref();
+    let format = match (r.format(), of_left) {
+        (wire::ProfileFormat::Unspecified, Some(left)) => left.format(),
+        (format, _) => format,
     };
-    let wanted = fields.read()?;
-    Ok(MergeRequest { wanted, start_ms: r.start, end_ms: r.end, max_nodes: r.max_nodes, form, go_pgo })
+    let of_left = of_left.and_then(|left| left.sandwich_function.as_deref());
+    form_of(format, r.sandwich_function.as_deref().or(of_left))
 }
 
 fn heatmap_request(r: &wire::SelectHeatmapRequest) -> Result<HeatmapRequest, Fault> {

@@ -21,6 +21,8 @@ fn block_meta() -> BlockMeta {
         tenant: TenantId::anonymous(),
         level: 0,
         origin: Origin { ingester: "ingester-0".into(), epoch: 7 },
+        sources: vec![],
+        origins: vec![],
     }
 }
 

@@ -1,0 +1,199 @@
+//! Which blocks become one: a pure function of the list.
+//!
+//! Time is cut into windows of each range, shortest range first. A block belongs to the window of its first profile. When a
+//! window is over, its blocks of lower levels become one block of the range's level; so a profile is rewritten once for each
+//! range. A window that is not over is compacted when it has very many blocks.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use flamestore_block::Meta;
+
+/// Flushed blocks in a window that is not over before they are compacted all the same.
+pub const MAX_OPEN_BLOCKS: usize = 12;
+/// The most blocks of one job: each is a few open ranges and a table of stacks.
+pub const MAX_SOURCES: usize = 128;
+
+#[derive(Debug, Clone)]
+pub struct PlanConfig {
+    /// Each a multiple of the one before.
+    pub ranges: Vec<Duration>,
+    /// How long after a window's end its blocks are expected to have come.
+    pub settle: Duration,
+    /// What a job may hold in memory, by [`memory`].
+    pub max_memory_bytes: u64,
+}
+
+/// Blocks that become one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Job {
+    /// Of the block that is made.
+    pub level: u32,
+    /// At least two. By time of the first profile.
+    pub sources: Vec<Meta>,
+}
+
+/// Jobs that can run now, each block in one at most; the most urgent first. Blocks that must be left alone are not among
+/// `blocks`.
+pub fn plan(blocks: &[Meta], now_ms: i64, config: &PlanConfig) -> Vec<Job> {
+    let mut jobs = Vec::new();
+    let mut taken = vec![false; blocks.len()];
+    for (level, range) in (1u32..).zip(&config.ranges) {
+        let range = i64::try_from(range.as_nanos()).unwrap_or(i64::MAX).max(1);
+        let mut windows: BTreeMap<i64, Vec<usize>> = BTreeMap::new();
+        for (i, block) in blocks.iter().enumerate() {
+            // What a shorter range still waits for is not merged past it.
+            if !taken[i] && block.level < level {
+                windows.entry(block.min_time_nanos.div_euclid(range)).or_default().push(i);
+            }
+        }
+        for (window, mut members) in windows {
+            let end = window.saturating_add(1).saturating_mul(range);
+            let over_at = end.saturating_add(i64::try_from(config.settle.as_nanos()).unwrap_or(i64::MAX));
+            let over = over_at <= now_ms.saturating_mul(1_000_000);
+            if !over && (level > 1 || members.len() < MAX_OPEN_BLOCKS) {
+                continue;
+            }
+            members.sort_by_key(|i| (blocks[*i].min_time_nanos, blocks[*i].ulid));
+            for lot in lots(blocks, &members, config.max_memory_bytes) {
+                lot.iter().for_each(|i| taken[*i] = true);
+                jobs.push(Job { level, sources: lot.into_iter().map(|i| blocks[i].clone()).collect() });
+            }
+        }
+    }
+    jobs
+}
+
+/// Cuts the blocks of a window into lots that fit the budget; a lot of one is no job.
+fn lots(blocks: &[Meta], members: &[usize], budget: u64) -> Vec<Vec<usize>> {
+    let mut lots: Vec<Vec<usize>> = Vec::new();
+    let (mut open, mut used) = (Vec::new(), 0u64);
+    for &i in members {
+        let needs = memory(&blocks[i]);
+        if !open.is_empty() && (used.saturating_add(needs) > budget || open.len() == MAX_SOURCES) {
+            lots.push(std::mem::take(&mut open));
+            used = 0;
+        }
+        open.push(i);
+        used = used.saturating_add(needs);
+    }
+    lots.push(open);
+    lots.retain(|lot| lot.len() > 1);
+    lots
+}
+
+/// Bytes that merging takes for a source: its columns decoded, its part of the joined tables, and the block that is made.
+pub fn memory(block: &Meta) -> u64 {
+    let rows = |of: fn(&flamestore_block::meta::DatasetRows) -> u64| -> u64 {
+        block.datasets.iter().map(|d| of(&d.rows)).sum()
+    };
+    let stacks = rows(|r| r.stacktraces.1 + r.fn_tree.1);
+    let symbols = rows(|r| r.functions.1 + r.locations.1);
+    let columns = block.stats.samples.saturating_mul(13) + block.stats.profiles.saturating_mul(80);
+    let tables = stacks.saturating_mul(48) + symbols.saturating_mul(160);
+    columns.saturating_add(tables).saturating_add(block.stats.bytes.saturating_mul(2))
+}
+
+#[cfg(test)]
+mod tests {
+    use flamestore_block::{Origin, Ulid};
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const HOUR: i64 = 3_600_000;
+
+    fn block(id: u128, level: u32, minute: i64) -> Meta {
+        Meta {
+            version: 1,
+            ulid: Ulid(id),
+            tenant: "t".into(),
+            min_time_nanos: minute * 60_000_000_000,
+            max_time_nanos: (minute + 14) * 60_000_000_000,
+            level,
+            origin: Origin { ingester: "i".into(), epoch: id as u64 },
+            sources: vec![],
+            origins: vec![],
+            stats: flamestore_block::meta::Stats { series: 1, profiles: 10, samples: 1000, bytes: 5000 },
+            datasets: vec![],
+            files: vec![],
+        }
+    }
+
+    fn config() -> PlanConfig {
+        PlanConfig {
+            ranges: [1, 2, 8].map(|h| Duration::from_secs(3600 * h)).to_vec(),
+            settle: Duration::from_secs(600),
+            max_memory_bytes: 1 << 30,
+        }
+    }
+
+    fn ids(jobs: &[Job]) -> Vec<(u32, Vec<u128>)> {
+        jobs.iter().map(|j| (j.level, j.sources.iter().map(|s| s.ulid.0).collect())).collect()
+    }
+
+    #[test]
+    fn a_window_is_compacted_when_it_is_over() {
+        let blocks: Vec<Meta> = (0..8).map(|i| block(i + 1, 0, i as i64 * 15)).collect();
+        assert_eq!(plan(&blocks, HOUR, &config()), []);
+        let settled = HOUR + 600_000;
+        assert_eq!(ids(&plan(&blocks, settled, &config())), [(1, vec![1, 2, 3, 4])]);
+        assert_eq!(ids(&plan(&blocks, 3 * HOUR, &config())), [(1, vec![1, 2, 3, 4]), (1, vec![5, 6, 7, 8])]);
+    }
+
+    #[test]
+    fn each_range_takes_what_the_one_before_has_made() {
+        let blocks = [block(1, 1, 0), block(2, 1, 60), block(3, 0, 65), block(4, 2, 120)];
+        assert_eq!(ids(&plan(&blocks, 10 * HOUR, &config())), [(2, vec![1, 2, 3])], "one alone is no job of level 1");
+        let blocks = [block(1, 2, 0), block(2, 2, 120), block(3, 1, 240), block(4, 3, 480)];
+        assert_eq!(ids(&plan(&blocks, 10 * HOUR, &config())), [(3, vec![1, 2, 3])]);
+    }
+
+    #[test]
+    fn very_many_blocks_do_not_wait_for_the_end_of_their_window() {
+        let blocks: Vec<Meta> = (0..MAX_OPEN_BLOCKS as u128).map(|i| block(i + 1, 0, 1)).collect();
+        assert_eq!(plan(&blocks[1..], 60_000, &config()), []);
+        assert_eq!(plan(&blocks, 60_000, &config()).len(), 1);
+    }
+
+    #[test]
+    fn a_job_fits_the_budget() {
+        let blocks: Vec<Meta> = (0..10).map(|i| block(i + 1, 0, i as i64)).collect();
+        let config = PlanConfig { max_memory_bytes: 3 * memory(&blocks[0]), ..config() };
+        let jobs = plan(&blocks, 9 * HOUR, &config);
+        assert!(jobs.iter().all(|j| j.sources.len() == 3), "{:?}", ids(&jobs));
+        assert_eq!(jobs.len(), 3);
+        let config = PlanConfig { max_memory_bytes: 1, ..config };
+        assert_eq!(plan(&blocks, 9 * HOUR, &config), [], "too large for any job: left as they are");
+    }
+
+    proptest! {
+        #[test]
+        fn no_block_is_in_two_jobs_and_running_them_comes_to_an_end(
+            starts in prop::collection::vec((0u32..3, 0i64..3000), 0..60),
+        ) {
+            let mut blocks: Vec<Meta> =
+                starts.iter().enumerate().map(|(i, (level, minute))| block(i as u128 + 1, *level, *minute)).collect();
+            let mut next = 1000;
+            for _ in 0..20 {
+                let jobs = plan(&blocks, 1000 * HOUR, &config());
+                let mut seen = std::collections::BTreeSet::new();
+                for job in &jobs {
+                    prop_assert!(job.sources.len() > 1);
+                    for s in &job.sources {
+                        prop_assert!(seen.insert(s.ulid) && s.level < job.level);
+                    }
+                    next += 1;
+                    let mut made = block(next, job.level, 0);
+                    made.min_time_nanos = job.sources.iter().map(|s| s.min_time_nanos).min().unwrap();
+                    blocks.push(made);
+                }
+                blocks.retain(|b| !seen.contains(&b.ulid));
+                if jobs.is_empty() {
+                    return Ok(());
+                }
+            }
+            prop_assert!(false, "never done");
+        }
+    }
+}

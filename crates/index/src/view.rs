@@ -1,0 +1,229 @@
+//! What is in the bucket now: the index, and what the listing adds to it.
+
+use std::collections::BTreeSet;
+
+use flamestore_block::meta::meta_key;
+use flamestore_block::{Meta, Origin, Ulid};
+use flamestore_model::{Fault, Kind};
+use futures::{StreamExt, TryStreamExt};
+
+use crate::cover::cover;
+use crate::snapshot::Snapshot;
+use crate::store::{Index, Latest};
+
+/// Every block of a tenant, by what it is worth.
+#[derive(Debug)]
+pub struct View {
+    /// The blocks that count. Sorted by id.
+    pub live: Vec<Meta>,
+    /// As `live`, with what is to be deleted: what an edit of a damaged index starts from.
+    pub snapshot: Snapshot,
+    /// Committed, but in no list: a compaction that did not come to its end, or whose index is lost.
+    pub orphans: Vec<Meta>,
+    /// Folders without a `meta.json`: never committed, or half deleted.
+    pub partial: Vec<Ulid>,
+    /// Blocks whose `meta.json` cannot be read. What they hold is missing in answers.
+    pub unreadable: Vec<(Ulid, Fault)>,
+    /// Why the index had to be made again from the blocks.
+    pub damaged: Option<Fault>,
+}
+
+impl View {
+    /// Origins whose profiles are in a block, or were in one that was deleted on purpose.
+    pub fn origins(&self) -> impl Iterator<Item = &Origin> {
+        let of_dead = self.snapshot.dead.iter().flat_map(|d| &d.origins);
+        self.live.iter().flat_map(Meta::origins).chain(of_dead)
+    }
+}
+
+impl Index {
+    /// Reads the latest snapshot and lists the blocks; reads the `meta.json` of those that it does not know, `parallel` at
+    /// a time. A block that is flushed meanwhile may be missing.
+    pub async fn view(&self, parallel: usize) -> Result<View, Fault> {
+        let Latest { seq, snapshot } = self.latest().await?;
+        let (snapshot, damaged) = match snapshot {
+            Ok(snapshot) => (snapshot, None),
+            Err(fault) => (Snapshot::empty(self.tenant().as_str()), Some(fault)),
+        };
+        let folders: BTreeSet<Ulid> = self
+            .bucket()
+            .list_dirs(&format!("{}/blocks", self.tenant()))
+            .await?
+            .iter()
+            .filter_map(|name| Ulid::parse(name))
+            .collect();
+        let unknown: Vec<Ulid> =
+            folders.iter().copied().filter(|id| snapshot.block(*id).is_none() && !snapshot.is_dead(*id)).collect();
+        let found: Vec<(Ulid, Result<Option<Meta>, Fault>)> = futures::stream::iter(unknown)
+            .map(|id| async move {
+                match self.read_meta(id).await {
+                    // The block is there and cannot be read, which is a fact about it.
+                    Err(fault) if fault.kind != Kind::Corrupt => Err(fault),
+                    read => Ok((id, read)),
+                }
+            })
+            .buffered(parallel.max(1))
+            .try_collect()
+            .await?;
+
+        let rebuild = damaged.is_some() || seq == 0;
+        let mut view = View { live: vec![], snapshot, orphans: vec![], partial: vec![], unreadable: vec![], damaged };
+        let mut unlisted = Vec::new();
+        for (id, read) in found {
+            match read {
+                Ok(Some(meta)) => unlisted.push(meta),
+                Ok(None) => view.partial.push(id),
+                Err(fault) => view.unreadable.push((id, fault)),
+            }
+        }
+        if rebuild {
+            (view.live, view.orphans) = cover(unlisted);
+        } else {
+            // A compacted block counts once it is listed; a flushed one at once.
+            let (flushed, compacted) = unlisted.into_iter().partition(|m: &Meta| m.level == 0);
+            view.live = flushed;
+            view.orphans = compacted;
+            for listed in &view.snapshot.blocks {
+                if folders.contains(&listed.ulid) {
+                    view.live.push(listed.clone());
+                } else {
+                    let (tenant, block) = (self.tenant(), listed.ulid);
+                    tracing::error!(%tenant, %block, "a block that the index lists is gone: what it held is missing");
+                }
+            }
+            view.live.sort_by_key(|m| m.ulid);
+        }
+        view.snapshot.blocks = view.live.clone();
+        Ok(view)
+    }
+
+    /// `None`: the block was never committed.
+    async fn read_meta(&self, id: Ulid) -> Result<Option<Meta>, Fault> {
+        let key = meta_key(self.tenant(), id);
+        match self.bucket().get(&key).await {
+            Err(fault) if fault.kind == Kind::NotFound => Ok(None),
+            Err(fault) => Err(fault),
+            Ok(bytes) => {
+                let meta = Meta::from_json(&bytes).map_err(|fault| fault.at(&key))?;
+                if meta.tenant != self.tenant().as_str() || meta.ulid != id {
+                    return Err(Fault::corrupt(format!(
+                        "{key} describes a block of another place: somebody has moved it"
+                    )));
+                }
+                Ok(Some(meta))
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use flamestore_clock::ManualClock;
+    use flamestore_model::TenantId;
+    use flamestore_objstore::Bucket;
+
+    use super::*;
+    use crate::snapshot::Why;
+
+    /// A block of one flush.
+    pub(crate) fn meta(id: u128, level: u32) -> Meta {
+        Meta {
+            version: 1,
+            ulid: Ulid(id),
+            tenant: "t".into(),
+            min_time_nanos: id as i64,
+            max_time_nanos: id as i64,
+            level,
+            origin: Origin { ingester: "i".into(), epoch: id as u64 },
+            sources: vec![],
+            origins: vec![],
+            stats: Default::default(),
+            datasets: vec![],
+            files: vec![],
+        }
+    }
+
+    pub(crate) fn compacted(id: u128, level: u32, sources: &[&Meta]) -> Meta {
+        let mut origins: Vec<Origin> = sources.iter().flat_map(|s| s.origins().to_vec()).collect();
+        origins.sort();
+        Meta {
+            origin: Origin::default(),
+            sources: sources.iter().map(|s| s.ulid).collect(),
+            origins,
+            ..meta(id, level)
+        }
+    }
+
+    struct World {
+        bucket: Bucket,
+        index: Index,
+    }
+
+    impl World {
+        fn new() -> Self {
+            let bucket = Bucket::in_memory();
+            let index = Index::new(bucket.clone(), TenantId::parse("t").unwrap(), ManualClock::at_nanos(1));
+            World { bucket, index }
+        }
+
+        async fn commit(&self, meta: &Meta) {
+            self.bucket.put(&meta.key("series.parquet"), vec![1].into()).await.unwrap();
+            self.bucket.put(&meta.key("meta.json"), meta.to_json().unwrap().into()).await.unwrap();
+        }
+
+        async fn live(&self) -> Vec<u128> {
+            self.index.view(4).await.unwrap().live.iter().map(|m| m.ulid.0).collect()
+        }
+    }
+
+    #[tokio::test]
+    async fn flushed_blocks_count_at_once_and_compacted_ones_when_listed() {
+        let w = World::new();
+        let (a, b, c) = (meta(1, 0), meta(2, 0), meta(3, 0));
+        for m in [&a, &b] {
+            w.commit(m).await;
+        }
+        assert_eq!(w.live().await, [1, 2]);
+        let view = w.index.view(4).await.unwrap();
+        w.index.edit(&view.snapshot, |s| Ok(view.live.iter().cloned().for_each(|m| s.add(m)))).await.unwrap();
+        w.commit(&c).await;
+        let ab = compacted(10, 1, &[&a, &b]);
+        w.commit(&ab).await;
+        let view = w.index.view(4).await.unwrap();
+        assert_eq!((w.live().await, view.orphans.len()), (vec![1, 2, 3], 1));
+        w.index
+            .edit(&view.snapshot, |s| {
+                assert!(s.kill(Ulid(1), Why::Compaction, 5) && s.kill(Ulid(2), Why::Compaction, 5));
+                s.add(ab.clone());
+                Ok(())
+            })
+            .await
+            .unwrap();
+        assert_eq!(w.live().await, [3, 10]);
+        let view = w.index.view(4).await.unwrap();
+        assert_eq!(view.origins().count(), 5, "those of the dead are known too");
+    }
+
+    #[tokio::test]
+    async fn a_lost_index_is_made_again_from_the_blocks() {
+        let w = World::new();
+        let (a, b, c) = (meta(1, 0), meta(2, 0), meta(3, 0));
+        let ab = compacted(10, 1, &[&a, &b]);
+        for m in [&a, &b, &c, &ab] {
+            w.commit(m).await;
+        }
+        assert_eq!(w.live().await, [3, 10]);
+        w.bucket.put("t/index/00000000000000000004.json.zst", b"?".as_slice().into()).await.unwrap();
+        assert_eq!(w.live().await, [3, 10]);
+        assert!(w.index.view(4).await.unwrap().damaged.is_some());
+    }
+
+    #[tokio::test]
+    async fn folders_without_a_meta_and_with_a_broken_one_are_told() {
+        let w = World::new();
+        w.bucket.put(&meta(4, 0).key("series.parquet"), vec![1].into()).await.unwrap();
+        w.bucket.put(&meta(5, 0).key("meta.json"), b"{".as_slice().into()).await.unwrap();
+        let view = w.index.view(4).await.unwrap();
+        assert_eq!((view.partial, view.unreadable.len(), view.live.len()), (vec![Ulid(4)], 1, 0));
+    }
+}
