@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use flamestore_model::Fault;
+use flamestore_model::{Fault, FaultId};
 use tokio::sync::Notify;
 
 /// Bytes in use against a bound.
@@ -60,12 +60,16 @@ impl Budget {
             }
         };
         tokio::time::timeout(max_wait, waiting).await.map_err(|_| {
-            Fault::unavailable(format!(
-                "unflushed profiles hold {} of {} bytes of memory (max_memory_bytes), and no room came free in {max_wait:?}: \
-                 the bucket is slow or down, or the bound too small for what is pushed; try again later",
-                self.used(),
-                self.max_bytes
-            ))
+            Fault::of(
+                FaultId::MemoryFull,
+                format!(
+                    "profiles that are not in blocks yet hold {} of {} bytes of memory, and no room came free in \
+                     {max_wait:?}: the bucket is slow or down, or ingester.max_head_bytes is too small for what is pushed; \
+                     try again later",
+                    self.used(),
+                    self.max_bytes
+                ),
+            )
         })
     }
 

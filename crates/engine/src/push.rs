@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use flamestore_api::PushedProfile;
-use flamestore_model::{Fault, Kind, TenantId};
+use flamestore_model::{Fault, FaultId, Kind, TenantId};
 use flamestore_pprof::{Normalized, decode, normalize};
 
 use crate::epoch::{Epoch, Guard};
@@ -64,7 +64,7 @@ impl Store {
         if !records.is_empty()
             && let Err(fault) = self.wal.append(records).await
         {
-            decoded.iter_mut().filter(|d| d.is_ok()).for_each(|d| *d = Err(again(&fault)));
+            decoded.iter_mut().filter(|d| d.is_ok()).for_each(|d| *d = Err(fault.again()));
         }
 
         let here = needs <= MAX_BYTES_APPLIED_HERE
@@ -105,17 +105,21 @@ impl Store {
 
     fn accepts(&self) -> Result<(), Fault> {
         if self.is_closing() {
-            return Err(Fault::unavailable(
+            return Err(Fault::of(
+                FaultId::Stopping,
                 "this ingester is shutting down: push to another one, or again in a moment",
             ));
         }
         let max = self.config.max_log_bytes;
         if self.wal.bytes() > max {
             self.cut_current(CutReason::Memory);
-            return Err(Fault::unavailable(format!(
-                "the log holds more than {max} bytes that are not flushed (max_log_bytes): the bucket is down or too \
+            return Err(Fault::of(
+                FaultId::LogFull,
+                format!(
+                    "the log holds more than {max} bytes that are not flushed (max_log_bytes): the bucket is down or too \
                  slow; try again later"
-            )));
+                ),
+            ));
         }
         self.wal.ready()
     }
@@ -152,11 +156,6 @@ fn needed_bytes(profile: &PushedProfile) -> usize {
     profile.raw.len().saturating_mul(BYTES_PER_RAW_BYTE).max(profile.raw.len() + decoded)
 }
 
-/// A fault again, for another part of the same request.
-fn again(fault: &Fault) -> Fault {
-    Fault::new(fault.kind, fault.message.clone())
-}
-
 pub(crate) fn refuse_all(count: usize, fault: &Fault) -> Results {
-    (0..count).map(|_| Err(again(fault))).collect()
+    (0..count).map(|_| Err(fault.again())).collect()
 }

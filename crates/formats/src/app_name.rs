@@ -1,7 +1,7 @@
 //! The `name` parameter, `app{key=value,other=value}`.
 
-use flamestore_model::Fault;
 use flamestore_model::labels::names;
+use flamestore_model::{Fault, FaultId};
 
 /// An application's name and the labels written behind it, in order; a key that comes twice keeps its last value.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,12 +35,13 @@ impl AppName {
 
     fn set(&mut self, key: &str, value: &str) -> Result<(), Fault> {
         if let Some(bad) = key.chars().find(|c| !is_key_char(*c)) {
-            return Err(Fault::invalid(format!(
-                "name: the label name {key:?} has the character {bad:?}: use letters, digits, '_' and '.'"
-            )));
+            return Err(Fault::of(
+                FaultId::UploadNameIllegal,
+                format!("name: the label name {key:?} has the character {bad:?}: use letters, digits, '_' and '.'"),
+            ));
         }
         if key.is_empty() {
-            return Err(Fault::invalid("name: a label has no name: write name=app{key=value}"));
+            return Err(Fault::of(FaultId::UploadNameIllegal, "name: a label has no name: write name=app{key=value}"));
         }
         if key == names::PROFILE_NAME {
             self.app = value.to_owned();
@@ -55,13 +56,19 @@ impl AppName {
 
     fn check_app(&self) -> Result<(), Fault> {
         if self.app.is_empty() {
-            return Err(Fault::invalid("name: the service name is missing: write name=app or name=app{key=value}"));
+            return Err(Fault::of(
+                FaultId::UploadNameIllegal,
+                "name: the service name is missing: write name=app or name=app{key=value}",
+            ));
         }
         match self.app.chars().find(|c| !is_app_char(*c)) {
-            Some(bad) => Err(Fault::invalid(format!(
-                "name: the service name {:?} has the character {bad:?}: use letters, digits and any of _.-/",
-                self.app
-            ))),
+            Some(bad) => Err(Fault::of(
+                FaultId::UploadNameIllegal,
+                format!(
+                    "name: the service name {:?} has the character {bad:?}: use letters, digits and any of _.-/",
+                    self.app
+                ),
+            )),
             None => Ok(()),
         }
     }

@@ -1,6 +1,6 @@
 //! How much one upload may grow into.
 
-use flamestore_model::{Discard, Fault};
+use flamestore_model::{Fault, FaultId};
 
 /// Bounds of the decoders. Memory in use while decoding stays within a small multiple of the larger of the body and
 /// `max_inflated_bytes`.
@@ -37,9 +37,6 @@ pub(crate) fn or_unlimited(limit: usize) -> usize {
 
 /// The fault of a pprof that would be larger than [`Caps::max_profile_bytes`].
 pub(crate) fn profile_too_large(caps: &Caps) -> Fault {
-    Fault::invalid(format!(
-        "the profile is larger than max_profile_size_bytes {}: upload more often, or raise the limit",
-        caps.max_profile_bytes
-    ))
-    .discarding(Discard::ProfileSizeLimit)
+    let limit = format_args!("{} bytes", caps.max_profile_bytes);
+    Fault::over(FaultId::ProfileTooLarge, "the profile would be larger than allowed", limit)
 }

@@ -3,7 +3,7 @@
 use std::io::Read;
 
 use bytes::Bytes;
-use flamestore_model::{Fault, Kind};
+use flamestore_model::{Fault, FaultId};
 
 /// Whether the bytes start like a gzip file.
 pub(crate) fn is_gzip(bytes: &[u8]) -> bool {
@@ -39,9 +39,10 @@ fn bounded(reader: impl Read, packed_bytes: usize, cap: usize, what: &str, forma
         Fault::unprocessable(format!("{what} is not a whole {format} file: it is cut short or damaged")).caused_by(e)
     })?;
     if out.len() > cap {
-        return Err(Fault::new(
-            Kind::TooLarge,
-            format!("{what} inflates to more than {cap} bytes: send less at a time"),
+        return Err(Fault::over(
+            FaultId::UnfoldsTooLarge,
+            format_args!("{what} inflates to more than allowed"),
+            format_args!("{cap} bytes"),
         ));
     }
     Ok(out.into())
@@ -58,6 +59,7 @@ pub(crate) mod tests {
     use std::io::Write;
 
     use super::*;
+    use flamestore_model::Kind;
 
     pub(crate) fn gzip(bytes: &[u8]) -> Bytes {
         let mut out = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::new(6));

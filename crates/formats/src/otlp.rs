@@ -11,7 +11,7 @@ mod revision;
 use std::borrow::Cow;
 
 use flamestore_model::labels::names;
-use flamestore_model::{Fault, Kind};
+use flamestore_model::{Fault, FaultId, Kind};
 
 use crate::caps::Caps;
 use crate::ingested::Ingested;
@@ -42,7 +42,10 @@ pub struct Export {
 pub fn read(body: &[u8], now_nanos: i64, caps: &Caps) -> Result<Export, Fault> {
     let request = Request::read(body).map_err(broken)?;
     let Some(revision) = Revision::of(&request).map_err(broken)? else {
-        return Err(Fault::invalid("OTLP: the request has no dictionary: profiles point into its tables"));
+        return Err(Fault::of(
+            FaultId::OtlpMalformed,
+            "OTLP: the request has no dictionary: profiles point into its tables",
+        ));
     };
     let mut reader = Reader { revision, now_nanos, caps, budget: caps.max_inflated_bytes, export: Export::default() };
     let dictionary = Dictionary::read(&request.dictionaries, revision)?;
@@ -151,12 +154,10 @@ impl Reader<'_> {
                 self.budget = left;
                 Ok(())
             }
-            None => Err(Fault::new(
-                Kind::TooLarge,
-                format!(
-                    "OTLP: the profiles of the request unfold to more than {} bytes: send fewer at a time",
-                    self.caps.max_inflated_bytes
-                ),
+            None => Err(Fault::over(
+                FaultId::UnfoldsTooLarge,
+                "OTLP: the profiles of the request unfold to more than allowed",
+                format_args!("{} bytes", self.caps.max_inflated_bytes),
             )),
         }
     }
@@ -183,7 +184,7 @@ fn text_bytes(labels: &[(String, String)]) -> usize {
 }
 
 fn broken(_: Broken) -> Fault {
-    Fault::invalid("OTLP: the body is not an ExportProfilesServiceRequest in protobuf")
+    Fault::of(FaultId::OtlpMalformed, "OTLP: the body is not an ExportProfilesServiceRequest in protobuf")
 }
 
 impl<'a> Attribute<'a> {

@@ -105,10 +105,7 @@ fn service_and_type<'u>(upload: &'u Upload<'_>, unit: &str, is_alone: bool) -> R
         (Unit::Time(_), 0) => DEFAULT_SAMPLE_RATE,
         (_, rate) => rate,
     };
-    let unprocessable = |mut fault: Fault| {
-        fault.kind = Kind::Unprocessable;
-        fault
-    };
+    let unprocessable = |fault: Fault| fault.as_kind(Kind::Unprocessable);
     if is_alone || unit == "none" {
         return suffix::split(app, rate).map_err(unprocessable);
     }

@@ -6,7 +6,7 @@ use std::hash::BuildHasher;
 
 use bytes::Bytes;
 use flamestore_model::labels::names;
-use flamestore_model::{Discard, Fault};
+use flamestore_model::{Fault, FaultId};
 use flamestore_pprof::encode::{Label, Writer};
 use hashbrown::hash_table::{Entry, HashTable};
 
@@ -195,11 +195,7 @@ pub(crate) struct PprofHead<'a> {
 }
 
 fn too_many_samples(samples: usize, caps: &Caps) -> Fault {
-    Fault::invalid(format!(
-        "the profile has {samples} samples, more than max_profile_stacktrace_samples {}: upload more often",
-        caps.max_samples
-    ))
-    .discarding(Discard::SamplesLimit)
+    Fault::over(FaultId::TooManySamples, format_args!("the profile has {samples} samples"), caps.max_samples)
 }
 
 fn name_of<'t>(text: &'t [u8], ends: &[u32], id: u32) -> &'t [u8] {

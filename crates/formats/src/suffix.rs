@@ -1,6 +1,6 @@
 //! The type suffix of an application name: `svc.alloc_space` is the service `svc` and its allocated bytes.
 
-use flamestore_model::Fault;
+use flamestore_model::{Fault, FaultId};
 
 /// What the numbers of a tree-like upload are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,10 +32,13 @@ pub(crate) fn split(app: &str, sample_rate: u32) -> Result<(&str, TreeType), Fau
     let (service, suffix) = app.rsplit_once('.').unwrap_or((app, "cpu"));
     match tree_type(suffix, sample_rate) {
         Some(tree_type) => Ok((service, tree_type)),
-        None => Err(Fault::invalid(format!(
-            "name: unknown profile type {suffix:?}: the part behind the last dot of {app:?} says what is counted; \
+        None => Err(Fault::of(
+            FaultId::UploadNameIllegal,
+            format!(
+                "name: unknown profile type {suffix:?}: the part behind the last dot of {app:?} says what is counted; \
              end it with .cpu, .wall, .alloc_space, .inuse_objects or another known type"
-        ))),
+            ),
+        )),
     }
 }
 

@@ -11,7 +11,7 @@
 //!
 //! The first node is the root, whose name does not count.
 
-use flamestore_model::{Discard, Fault};
+use flamestore_model::{Fault, FaultId, Kind};
 
 use crate::caps::{Caps, or_unlimited};
 use crate::stacks::{NodeId, Stacks};
@@ -36,11 +36,12 @@ pub(crate) fn read(body: &[u8], caps: &Caps, stacks: &mut Stacks) -> Result<(), 
         let self_value = cursor.number()?;
         let children = cursor.number()?;
         if children > or_unlimited(caps.max_samples) as u64 {
-            return Err(Fault::unprocessable(format!(
-                "tree: a node has {children} children, more than max_profile_stacktrace_samples {}",
-                caps.max_samples
-            ))
-            .discarding(Discard::SamplesLimit));
+            return Err(Fault::over(
+                FaultId::TooManySamples,
+                format_args!("tree: a node has {children} children"),
+                caps.max_samples,
+            )
+            .as_kind(Kind::Unprocessable));
         }
         let node = match open.last() {
             Some((parent, _)) => stacks.child(*parent, name),

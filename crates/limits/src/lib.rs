@@ -6,13 +6,16 @@ pub mod human_duration;
 pub mod limit_value;
 pub mod nearest;
 pub mod overrides;
+pub mod quota;
 pub mod rate;
 pub mod relabel;
 pub mod structured;
 mod table;
+pub mod usage_groups;
 
 pub use human_duration::HumanDuration;
 pub use limit_value::LimitKind;
 pub use overrides::Overrides;
+pub use quota::QuotaGate;
 pub use rate::RateLimiter;
 pub use table::{Effect, LimitSpec, Limits, SPECS, SetError};

@@ -6,13 +6,15 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use flamestore_clock::Clock;
-use flamestore_model::{Discard, Fault, Kind, TenantId};
+use flamestore_model::{Fault, FaultId, TenantId};
 use parking_lot::Mutex;
 
 use crate::table::Limits;
 
 /// Most tenants a limiter remembers; one that is forgotten starts again with a full bucket.
 pub const MAX_TENANTS: usize = 65_536;
+/// The longest wait that a refusal asks for, in seconds.
+const MAX_AGAIN_AFTER_SECS: f64 = 3600.0;
 
 /// Token buckets by tenant. The rate is given with each call, so that a reload needs no word to the limiter.
 #[derive(Debug)]
@@ -47,6 +49,11 @@ impl RateLimiter {
 
     /// Takes `n` tokens from the tenant's bucket of size `burst`, filled at `rate` a second, or none and says false.
     pub fn allow_n(&self, tenant: &TenantId, n: f64, rate: f64, burst: f64) -> bool {
+        self.take(tenant, n, rate, burst).is_ok()
+    }
+
+    /// Takes them, or says how many are missing.
+    fn take(&self, tenant: &TenantId, n: f64, rate: f64, burst: f64) -> Result<(), f64> {
         let now_nanos = self.clock.monotonic_nanos();
         let mut buckets = self.buckets.lock();
         let full = Bucket { tokens: burst, at_nanos: now_nanos };
@@ -56,30 +63,33 @@ impl RateLimiter {
             }
             buckets.insert(tenant.clone(), full);
         }
-        let Some(bucket) = buckets.get_mut(tenant) else { return false };
+        let Some(bucket) = buckets.get_mut(tenant) else { return Err(n) };
         *bucket = bucket.refilled(now_nanos, rate, burst);
-        let allowed = n <= bucket.tokens;
-        if allowed {
-            bucket.tokens -= n;
+        if n > bucket.tokens {
+            return Err(n - bucket.tokens);
         }
-        allowed
+        bucket.tokens -= n;
+        Ok(())
     }
 
     /// Lets a push of `bytes` pass, or says which limit it met. With several distributors each enforces its share.
     pub fn admit(&self, tenant: &TenantId, bytes: usize, limits: &Limits, distributors: usize) -> Result<(), Fault> {
         let rate = limits.ingestion_rate_bytes() / distributors.max(1) as f64;
-        if self.allow_n(tenant, bytes as f64, rate, limits.ingestion_burst_bytes()) {
+        let Err(missing) = self.take(tenant, bytes as f64, rate, limits.ingestion_burst_bytes()) else {
             return Ok(());
-        }
+        };
         let mib = |bytes: f64| bytes / 1_048_576.0;
         let said = format!(
             "push rate limit ({:.1} MiB/s, burst {:.1} MiB) exceeded while adding {:.1} MiB: push less, or raise \
-             ingestion_rate_mb or ingestion_burst_size_mb of tenant {tenant}",
+             limits.ingestion_rate_mb or limits.ingestion_burst_size_mb of tenant {tenant}",
             mib(limits.ingestion_rate_bytes()),
             mib(limits.ingestion_burst_bytes()),
             mib(bytes as f64),
         );
-        Err(Fault::new(Kind::Limited, said).discarding(Discard::RateLimited))
+        // A push larger than the bucket never passes: it is told no more than a full bucket takes to fill.
+        let wait = missing.min(limits.ingestion_burst_bytes()) / rate;
+        let secs = if wait.is_finite() { wait.ceil().clamp(1.0, MAX_AGAIN_AFTER_SECS) } else { MAX_AGAIN_AFTER_SECS };
+        Err(Fault::of(FaultId::RateLimited, said).again_after(secs as u32))
     }
 
     /// Tenants remembered.
@@ -106,6 +116,7 @@ fn forget_the_longest_idle(buckets: &mut HashMap<TenantId, Bucket, foldhash::fas
 mod tests {
     use super::*;
     use flamestore_clock::ManualClock;
+    use flamestore_model::{Discard, Kind};
     use std::time::Duration;
 
     fn tenant(name: &str) -> TenantId {
@@ -134,6 +145,10 @@ mod tests {
         limiter.admit(&tenant("a"), 4 << 20, &limits, 1).unwrap();
         let fault = limiter.admit(&tenant("a"), 2 << 20, &limits, 1).unwrap_err();
         assert_eq!((fault.kind, fault.discard), (Kind::Limited, Some(Discard::RateLimited)));
+        // 2 MiB are missing, and 4 MiB a second come.
+        assert_eq!(fault.again_after_secs, Some(1));
+        let slow = Limits { ingestion_rate_mb: 0.25, ..Limits::default() };
+        assert_eq!(limiter.admit(&tenant("a"), 2 << 20, &slow, 1).unwrap_err().again_after_secs, Some(8));
         for word in ["4.0 MiB", "2.0 MiB", "ingestion_rate_mb"] {
             assert!(fault.message.contains(word), "{}", fault.message);
         }

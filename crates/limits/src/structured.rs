@@ -4,21 +4,22 @@ use std::collections::BTreeMap;
 use std::ops::Deref;
 
 use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 
 use crate::human_duration::HumanDuration;
 use crate::limit_value::{LimitKind, LimitValue};
 use crate::relabel::{DefaultRules, RelabelRule};
+use crate::usage_groups::UsageGroups;
 
 /// A quota by hour, day or month, usually set from outside by whoever bills.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct IngestLimit {
-    /// `hour`, `day` or `month`; only named in the answer.
+    /// `hour`, `day` or `month`, as it is named in the answer.
     pub period_type: String,
     pub period_limit_mb: u64,
-    /// Unix seconds; only named in the answer.
+    /// Unix seconds; until then `Retry-After` asks callers to wait.
     pub limit_reset_time: i64,
     /// While true, pushes are refused (or thinned by `sampling`).
     pub limit_reached: bool,
@@ -53,7 +54,25 @@ pub struct DistributorSampling {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SamplingShare {
+    #[serde(deserialize_with = "share")]
     pub probability: f64,
+}
+
+fn share<'de, D: Deserializer<'de>>(d: D) -> Result<f64, D::Error> {
+    let given = f64::deserialize(d)?;
+    if (0.0..=1.0).contains(&given) {
+        Ok(given)
+    } else {
+        Err(serde::de::Error::custom(format!("the probability {given} does not lie between 0 and 1")))
+    }
+}
+
+impl DistributorSampling {
+    /// The share of a profile's group that is kept; of several groups, the smallest. `None`: all of it.
+    pub fn share_of(&self, groups: &[&str]) -> Option<f64> {
+        let shares = groups.iter().filter_map(|name| self.usage_groups.get(*name));
+        shares.map(|share| share.probability).min_by(f64::total_cmp)
+    }
 }
 
 /// Symbolising of native frames on the server. Accepted for the peer's sake.
@@ -77,9 +96,6 @@ impl Default for Symbolizer {
         }
     }
 }
-
-/// Usage groups: name to selector text, such as `{namespace="dev"}`.
-pub type UsageGroups = BTreeMap<String, String>;
 
 /// Rules that only keep or drop: what a list of sample types can be asked to do.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
@@ -142,4 +158,20 @@ fn read_structured<T: DeserializeOwned>(value: &Value) -> Result<T, String> {
         other => other.clone(),
     };
     serde_json::from_value(parsed).map_err(|e| e.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn the_smallest_share_of_several_groups_holds() {
+        let text = json!({"usage_groups": {"a": {"probability": 0.5}, "b": {"probability": 0.1}}});
+        let sampling: DistributorSampling = serde_json::from_value(text).unwrap();
+        assert_eq!(sampling.share_of(&["a", "b", "c"]), Some(0.1));
+        assert_eq!(sampling.share_of(&["c"]), None);
+        let bad = json!({"usage_groups": {"a": {"probability": 1.5}}});
+        assert!(serde_json::from_value::<DistributorSampling>(bad).unwrap_err().to_string().contains("1.5"));
+    }
 }

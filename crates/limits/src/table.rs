@@ -12,7 +12,8 @@ use crate::human_duration::HumanDuration;
 use crate::limit_value::{LimitKind, LimitValue};
 use crate::nearest::nearest;
 use crate::relabel::{DefaultRules, RelabelRule, default_rules};
-use crate::structured::{DistributorSampling, IngestLimit, KeepOrDropRules, Symbolizer, UsageGroups};
+use crate::structured::{DistributorSampling, IngestLimit, KeepOrDropRules, Symbolizer};
+use crate::usage_groups::UsageGroups;
 
 /// Whether setting a limit changes anything here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -161,7 +162,7 @@ limits! {
     /// Longest symbol in bytes; longer ones keep their tail.
     max_profile_symbol_value_length: u64 = 65_535, Some("validation.max-profile-symbol-value-length"), ENFORCED;
     /// Names of parts of a tenant's data, each with its selector.
-    distributor_usage_groups: UsageGroups = UsageGroups::new(), None, ENFORCED;
+    distributor_usage_groups: UsageGroups = UsageGroups::none(), None, ENFORCED;
     /// Window in which profiles of a series are summed before they are stored.
     distributor_aggregation_window: HumanDuration = HumanDuration::ZERO, Some("distributor.aggregation-window"),
         Effect::None("profiles are never summed before they are stored");
@@ -178,12 +179,11 @@ limits! {
         Some("distributor.sample-type-relabeling-rules"), ENFORCED;
     /// Ingesters a tenant's data goes to; 0 = all.
     ingestion_tenant_shard_size: u64 = 0, Some("distributor.ingestion-tenant-shard-size"), SHARDS;
-    /// Answers pushes no faster than this.
-    ingestion_artificial_delay: HumanDuration = HumanDuration::ZERO, Some("distributor.ingestion-artificial-delay"),
-        Effect::None("answers are never held back");
-    /// Most live series of a tenant in one ingester; 0 = no bound.
+    /// Answers accepted pushes no faster than this.
+    ingestion_artificial_delay: HumanDuration = HumanDuration::ZERO, Some("distributor.ingestion-artificial-delay"), ENFORCED;
+    /// Most series of a tenant in the heads of one ingester; 0 = no bound. Counted from one cut of the heads to the next.
     max_local_series_per_tenant: u64 = 0, Some("ingester.max-local-series-per-tenant"), ENFORCED;
-    /// Most live series of a tenant in the cluster; 0 = no bound.
+    /// Most series of a tenant in the heads of all ingesters; 0 = no bound.
     max_global_series_per_tenant: u64 = 5000, Some("ingester.max-global-series-per-tenant"), ENFORCED;
     /// How far back queries may look; earlier starts are moved up. 0 = any.
     max_query_lookback: HumanDuration = HumanDuration::from_secs(7 * 86_400), Some("querier.max-query-lookback"), ENFORCED;
@@ -285,6 +285,7 @@ limits! {
 
 /// One MiB, which is what the `_mb` limits count in.
 const MIB: f64 = 1_048_576.0;
+const NANOS_PER_SECOND: f64 = 1e9;
 
 impl Limits {
     /// Bytes a second a tenant may push.
@@ -307,6 +308,12 @@ impl Limits {
         self.compactor_blocks_retention_period.enabled().or_else(|| self.retention_period.enabled())
     }
 
+    /// Most series of a tenant in the heads of one of `ingesters`; `None` = no bound.
+    pub fn max_series(&self, ingesters: usize) -> Option<u64> {
+        let share = self.max_global_series_per_tenant.div_ceil(ingesters.max(1) as u64);
+        [self.max_local_series_per_tenant, share].into_iter().filter(|n| *n > 0).min()
+    }
+
     /// The relabelling of series: two lists to apply one after the other.
     pub fn series_rules(&self) -> [&[RelabelRule]; 2] {
         match self.ingestion_relabeling_default_rules_position {
@@ -314,6 +321,23 @@ impl Limits {
             DefaultRules::Last => [&self.ingestion_relabeling_rules, default_rules()],
             DefaultRules::Disabled => [&self.ingestion_relabeling_rules, &[]],
         }
+    }
+
+    /// Every limit that is a number, for metrics: durations in seconds, true as 1.
+    pub fn numbers(&self) -> Vec<(&'static str, f64)> {
+        let number = |spec: &LimitSpec| {
+            let value = self.get(spec.name)?;
+            let number = match spec.kind {
+                LimitKind::Bool => value.as_bool().map(|b| if b { 1.0 } else { 0.0 }),
+                LimitKind::Int | LimitKind::Float => value.as_f64(),
+                LimitKind::Duration => {
+                    value.as_str()?.parse::<HumanDuration>().ok().map(|d| d.nanos() as f64 / NANOS_PER_SECOND)
+                }
+                LimitKind::Text | LimitKind::Structured => None,
+            };
+            Some((spec.name, number?))
+        };
+        SPECS.iter().filter_map(number).collect()
     }
 
     /// Names and values that differ from those of `base`.
@@ -422,6 +446,31 @@ mod tests {
         let l = Limits::default();
         assert!(l.ingestion_burst_bytes() >= l.max_profile_size_bytes as f64);
         assert_eq!(l.ingestion_rate_bytes(), 4_194_304.0);
+    }
+
+    #[test]
+    fn the_tighter_bound_on_series_holds_and_zero_is_none() {
+        let bound = |local, global, ingesters| {
+            let l = Limits {
+                max_local_series_per_tenant: local,
+                max_global_series_per_tenant: global,
+                ..Limits::default()
+            };
+            l.max_series(ingesters)
+        };
+        assert_eq!(bound(0, 5000, 1), Some(5000));
+        assert_eq!(bound(0, 5000, 3), Some(1667));
+        assert_eq!(bound(100, 5000, 3), Some(100));
+        assert_eq!(bound(0, 0, 1), None);
+    }
+
+    #[test]
+    fn limits_that_are_numbers_show_as_such() {
+        let numbers: std::collections::HashMap<_, _> = Limits::default().numbers().into_iter().collect();
+        assert_eq!(numbers["ingestion_rate_mb"], 4.0);
+        assert_eq!(numbers["reject_older_than"], 3600.0);
+        assert_eq!(numbers["disable_label_sanitization"], 1.0);
+        assert!(!numbers.contains_key("ingestion_limit"));
     }
 
     #[test]

@@ -4,6 +4,10 @@ use std::borrow::Cow;
 use std::error::Error;
 use std::fmt;
 
+mod table;
+
+pub use table::{Entry, FaultId};
+
 /// What the caller should do about a fault. Each protocol maps a kind to its own codes in one place (`flamestore-rpc`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Kind {
@@ -100,15 +104,33 @@ impl Discard {
 #[derive(Debug)]
 pub struct Fault {
     pub kind: Kind,
+    /// Which way of being refused, from the one table of them.
+    pub id: FaultId,
     /// Set where data was thrown away; counted once, at the door.
     pub discard: Option<Discard>,
     pub message: Cow<'static, str>,
+    /// Seconds after which it makes sense to try again, where that is known.
+    pub again_after_secs: Option<u32>,
     source: Option<Box<dyn Error + Send + Sync>>,
 }
 
 impl Fault {
     pub fn new(kind: Kind, message: impl Into<Cow<'static, str>>) -> Self {
-        Fault { kind, discard: None, message: message.into(), source: None }
+        let id = FaultId::of_kind(kind);
+        Fault { kind, id, discard: None, message: message.into(), again_after_secs: None, source: None }
+    }
+
+    /// A refusal of the table; its kind and what it discards are there.
+    pub fn of(id: FaultId, message: impl Into<Cow<'static, str>>) -> Self {
+        let Entry { kind, discard, .. } = id.entry();
+        Fault { kind, id, discard, message: message.into(), again_after_secs: None, source: None }
+    }
+
+    /// Something is over a limit: `found` says what and by its value; the limit, the advice and the keys to raise follow.
+    pub fn over(id: FaultId, found: impl fmt::Display, limit: impl fmt::Display) -> Self {
+        let Entry { advice, keys, .. } = id.entry();
+        let raise = if keys.is_empty() { "" } else { ", or raise " };
+        Self::of(id, format!("{found}; limit {limit}: {advice}{raise}{}", keys.join(" or ")))
     }
 
     pub fn invalid(message: impl Into<Cow<'static, str>>) -> Self {
@@ -137,10 +159,33 @@ impl Fault {
         self
     }
 
+    /// The same refusal, told as another kind. One without a name of its own takes the general one of that kind.
     #[must_use]
     pub fn as_kind(mut self, kind: Kind) -> Self {
+        if self.id == FaultId::of_kind(self.kind) {
+            self.id = FaultId::of_kind(kind);
+        }
         self.kind = kind;
         self
+    }
+
+    #[must_use]
+    pub fn again_after(mut self, secs: u32) -> Self {
+        self.again_after_secs = Some(secs);
+        self
+    }
+
+    /// The same fault for another part of one request. The cause stays with the first.
+    #[must_use]
+    pub fn again(&self) -> Self {
+        Fault {
+            kind: self.kind,
+            id: self.id,
+            discard: self.discard,
+            message: self.message.clone(),
+            again_after_secs: self.again_after_secs,
+            source: None,
+        }
     }
 
     #[must_use]
@@ -166,5 +211,25 @@ impl fmt::Display for Fault {
 impl Error for Fault {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         self.source.as_deref().map(|e| e as &(dyn Error + 'static))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_by_a_limit_says_the_value_the_limit_and_the_key() {
+        let fault = Fault::over(FaultId::LabelNameTooLong, "a label name has 2000 bytes", 1024);
+        assert_eq!((fault.kind, fault.discard), (Kind::Invalid, Some(Discard::LabelNameTooLong)));
+        let said = "a label name has 2000 bytes; limit 1024: shorten it, or raise limits.max_label_name_length";
+        assert_eq!(fault.to_string(), said);
+    }
+
+    #[test]
+    fn another_kind_renames_only_what_had_no_name_of_its_own() {
+        assert_eq!(Fault::invalid("x").as_kind(Kind::Unprocessable).id, FaultId::UnreadableUpload);
+        let named = Fault::of(FaultId::ProfileMalformed, "x").as_kind(Kind::Unprocessable);
+        assert_eq!((named.id, named.kind), (FaultId::ProfileMalformed, Kind::Unprocessable));
     }
 }

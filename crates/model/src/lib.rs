@@ -11,7 +11,7 @@ pub mod selector;
 pub mod tenant;
 pub mod time;
 
-pub use fault::{Discard, Fault, Kind};
+pub use fault::{Discard, Fault, FaultId, Kind};
 pub use ids::ProfileId;
 pub use labels::{Fingerprint, Label, Labels, LabelsBuilder};
 pub use profile_type::ProfileType;

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::fault::Fault;
+use crate::fault::{Fault, FaultId};
 use crate::labels::{Labels, names};
 
 /// What one value column of a pprof counts, e.g. `process_cpu:cpu:nanoseconds:cpu:nanoseconds`.
@@ -20,11 +20,14 @@ impl ProfileType {
     pub fn parse(id: &str) -> Result<Self, Fault> {
         let parts: Vec<&str> = id.split(':').collect();
         if !matches!(parts.len(), 5 | 6) {
-            return Err(Fault::invalid(format!(
-                "profile type {id:?} must be of the form <name>:<sample-type>:<sample-unit>:<period-type>:<period-unit>, \
+            return Err(Fault::of(
+                FaultId::ProfileTypeMalformed,
+                format!(
+                    "profile type {id:?} must be of the form <name>:<sample-type>:<sample-unit>:<period-type>:<period-unit>, \
                  but it has {} parts",
-                parts.len()
-            )));
+                    parts.len()
+                ),
+            ));
         }
         Ok(ProfileType {
             name: parts[0].into(),

@@ -7,7 +7,7 @@ use std::fmt;
 
 use regex::Regex;
 
-use crate::fault::Fault;
+use crate::fault::{Fault, FaultId};
 use crate::labels::{Labels, is_legacy_name, names};
 
 /// The longest selector that is read, in bytes.
@@ -51,8 +51,11 @@ impl Matcher {
             MatchOp::Regex | MatchOp::NotRegex => {
                 Some(regex::RegexBuilder::new(&format!("^(?s:{value})$")).size_limit(MAX_REGEX_BYTES).build().map_err(
                     |e| {
-                        Fault::invalid(format!("regular expression {value:?} of label {name:?} cannot be used"))
-                            .caused_by(e)
+                        Fault::of(
+                            FaultId::SelectorMalformed,
+                            format!("regular expression {value:?} of label {name:?} cannot be used"),
+                        )
+                        .caused_by(e)
                     },
                 )?)
             }
@@ -122,11 +125,17 @@ impl Selector {
     /// Reads one selector. The empty text is an error (the wire says `{}` for everything).
     pub fn parse(text: &str) -> Result<Self, Fault> {
         if text.len() > MAX_SELECTOR_BYTES {
-            return Err(Fault::invalid(format!("label selector is longer than {MAX_SELECTOR_BYTES} bytes")));
+            return Err(Fault::of(
+                FaultId::SelectorMalformed,
+                format!("label selector is longer than {MAX_SELECTOR_BYTES} bytes"),
+            ));
         }
         let mut parser = Parser { text, at: 0 };
         parser.selector().map_err(|why| {
-            Fault::invalid(format!("label selector {text:?} cannot be read at byte {}: {why}", parser.at))
+            Fault::of(
+                FaultId::SelectorMalformed,
+                format!("label selector {text:?} cannot be read at byte {}: {why}", parser.at),
+            )
         })
     }
 

@@ -1,6 +1,6 @@
 //! From the store's errors to faults that name the object.
 
-use flamestore_model::{Fault, Kind};
+use flamestore_model::{Fault, FaultId, Kind};
 use object_store::Error;
 
 /// What the caller should do about an error of the store, with the key in the sentence and the error as its source.
@@ -16,5 +16,10 @@ pub(crate) fn of(error: Error, doing: &str, key: &str) -> Fault {
         }
         _ => (Kind::Unavailable, "the store failed; the call can be repeated"),
     };
-    Fault::new(kind, format!("bucket: cannot {doing} {key:?}: {hint}")).caused_by(error)
+    let said = format!("bucket: cannot {doing} {key:?}: {hint}");
+    let fault = match kind {
+        Kind::Unavailable => Fault::of(FaultId::BucketFailing, said),
+        _ => Fault::new(kind, said),
+    };
+    fault.caused_by(error)
 }

@@ -1,6 +1,6 @@
 //! Whether a decoded profile may come in: a tenant's limits, and names that queries could not say.
 
-use flamestore_model::{Discard, Fault};
+use flamestore_model::{Fault, FaultId};
 
 use crate::profile::{Profile, Spy};
 
@@ -20,32 +20,26 @@ pub struct Caps {
 pub fn check(profile: &Profile, caps: &Caps) -> Result<(), Fault> {
     let (samples, max) = (profile.samples.len(), caps.max_samples);
     if max != 0 && samples > max {
-        return Err(Fault::invalid(format!(
-            "the profile has {samples} samples; limit {max}: send fewer stacks or raise \
-             validation.max-profile-stacktrace-samples"
-        ))
-        .discarding(Discard::SamplesLimit));
+        return Err(Fault::over(FaultId::TooManySamples, format_args!("the profile has {samples} samples"), max));
     }
     let most_labels = profile.samples.iter().map(|s| profile.labels_of(s).len()).max().unwrap_or(0);
     if caps.max_sample_labels != 0 && most_labels > caps.max_sample_labels {
-        return Err(Fault::invalid(format!(
-            "a sample has {most_labels} labels; limit {}: send fewer labels or raise \
-             validation.max-profile-stacktrace-sample-labels",
-            caps.max_sample_labels
-        ))
-        .discarding(Discard::SampleLabelsLimit));
+        return Err(Fault::over(
+            FaultId::TooManySampleLabels,
+            format_args!("a sample has {most_labels} labels"),
+            caps.max_sample_labels,
+        ));
     }
     if caps.spy == Spy::Dotnet {
         return Ok(());
     }
     if profile.functions_lack_ids {
-        return Err(
-            Fault::invalid("a function has id 0: number functions from 1").discarding(Discard::MalformedProfile)
-        );
+        return Err(Fault::of(FaultId::ProfileMalformed, "a function has id 0: number functions from 1"));
     }
     match profile.sample_types.iter().map(|t| profile.str(t.kind)).find(|kind| kind.contains('-')) {
-        Some(kind) => Err(Fault::invalid(format!("sample type {kind:?} contains '-': write '_' instead"))
-            .discarding(Discard::MalformedProfile)),
+        Some(kind) => {
+            Err(Fault::of(FaultId::ProfileMalformed, format!("sample type {kind:?} contains '-': write '_' instead")))
+        }
         None => Ok(()),
     }
 }

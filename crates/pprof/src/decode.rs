@@ -8,7 +8,7 @@
 
 mod ids;
 
-use flamestore_model::{Discard, Fault, Kind};
+use flamestore_model::{Fault, FaultId};
 
 use crate::inflate::inflate;
 use crate::profile::{
@@ -31,13 +31,13 @@ pub fn decode(raw: &[u8], max_inflated: usize) -> Result<Profile, Fault> {
     let text = inflate(raw, max_inflated)?;
     let mut scan = Scan::default();
     scan.profile(&text).map_err(|Broken(why)| {
-        malformed(format!("the profile is not a pprof message: {why}")).as_kind(Kind::Unprocessable)
+        Fault::of(FaultId::ProfileNotPprof, format!("the profile is not a pprof message: {why}"))
     })?;
     scan.resolve(text)
 }
 
 fn malformed(message: String) -> Fault {
-    Fault::invalid(message).discarding(Discard::MalformedProfile)
+    Fault::of(FaultId::ProfileMalformed, message)
 }
 
 /// What one pass over the bytes finds.

@@ -5,7 +5,7 @@
 use std::cell::RefCell;
 use std::io::Read;
 
-use flamestore_model::{Discard, Fault, Kind};
+use flamestore_model::{Fault, FaultId};
 use libdeflater::{DecompressionError, Decompressor};
 
 use crate::triple;
@@ -78,21 +78,22 @@ fn may_have_more_members(raw: &[u8]) -> bool {
 }
 
 fn too_large(cap: usize) -> Fault {
-    Fault::invalid(format!(
-        "the uncompressed profile is larger than {cap} bytes: send smaller profiles or raise \
-         validation.max-profile-size-bytes"
-    ))
-    .discarding(Discard::ProfileSizeLimit)
+    Fault::over(
+        FaultId::ProfileTooLarge,
+        "the uncompressed profile is larger than allowed",
+        format_args!("{cap} bytes"),
+    )
 }
 
 fn corrupt() -> Fault {
-    Fault::new(Kind::Unprocessable, "the profile is not a whole gzip file: it is cut short or damaged")
-        .discarding(Discard::MalformedProfile)
+    Fault::of(FaultId::ProfileNotPprof, "the profile is not a whole gzip file: it is cut short or damaged")
 }
 
 #[cfg(test)]
 mod tests {
     use std::io::Write;
+
+    use flamestore_model::{Discard, Kind};
 
     use super::*;
 
@@ -137,7 +138,7 @@ mod tests {
             assert_eq!(inflate(&raw, text.len()).unwrap(), text);
             let fault = inflate(&raw, text.len() - 1).unwrap_err();
             assert_eq!((fault.kind, fault.discard), (Kind::Invalid, Some(Discard::ProfileSizeLimit)));
-            assert!(fault.message.contains("validation.max-profile-size-bytes"), "{fault}");
+            assert!(fault.message.contains("limits.max_profile_size_bytes"), "{fault}");
         }
     }
 

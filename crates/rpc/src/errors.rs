@@ -1,17 +1,27 @@
 //! THE table: what a fault is called in gRPC, Connect and HTTP; and the answers made from it.
 
-use axum::body::Body;
-use flamestore_model::{Fault, Kind};
-use http::header::{CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, X_CONTENT_TYPE_OPTIONS};
-use http::{HeaderMap, Response, StatusCode};
+mod details;
+mod reference;
+
 use std::error::Error;
 use std::fmt::Write;
+
+use axum::body::Body;
+use flamestore_model::{Fault, FaultId, Kind};
+use http::header::{CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, X_CONTENT_TYPE_OPTIONS};
+use http::{HeaderMap, Response, StatusCode};
 use tonic::{Code, Status};
+
+pub use reference::reference_markdown;
 
 use crate::json;
 
-/// Seconds after which a limited or refused caller may try again.
-const RETRY_AFTER_SECONDS: HeaderValue = HeaderValue::from_static("1");
+/// Carries the id of an error from the table: a header of HTTP and Connect answers, metadata of gRPC ones.
+pub const ERROR_HEADER: HeaderName = HeaderName::from_static(ERROR_NAME);
+const ERROR_NAME: &str = "x-flamestore-error";
+
+/// Seconds after which a limited or refused caller may try again, where nothing better is known.
+const AGAIN_AFTER_SECS: u32 = 1;
 
 /// How one kind of fault is said.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -99,11 +109,14 @@ pub const fn connect_http(code: Code) -> StatusCode {
 /// A fault as the handlers of RPCs return it. Logs it if it is ours: call it once, at the edge.
 pub fn to_status(fault: Fault) -> Status {
     log(&fault);
-    let row = row(fault.kind);
-    let mut status = Status::new(row.grpc, fault.message);
-    if row.again {
-        // Travels as metadata, so that Connect callers see the header and gRPC callers may ignore it.
-        status.metadata_mut().insert("retry-after", tonic::metadata::MetadataValue::from_static("1"));
+    let code = row(fault.kind).grpc;
+    let message = told(&fault);
+    let details = details::encode(&fault, code, &message, again_after(&fault));
+    // As metadata these reach Connect callers as headers.
+    let mut status = Status::with_details(code, message, details.into());
+    status.metadata_mut().insert(ERROR_NAME, tonic::metadata::MetadataValue::from_static(fault.id.as_str()));
+    if let Some(secs) = again_after(&fault) {
+        status.metadata_mut().insert("retry-after", secs.into());
     }
     status
 }
@@ -112,14 +125,48 @@ pub fn to_status(fault: Fault) -> Status {
 pub fn plain_response(fault: Fault) -> Response<Body> {
     log(&fault);
     let row = row(fault.kind);
-    let mut body = error_json(row.word, &fault.message);
+    let mut body = error_json(row.word, &told(&fault));
     body.push(b'\n');
     let mut response = json_response(row.http, body);
-    response.headers_mut().insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    if row.again {
-        response.headers_mut().insert(RETRY_AFTER, RETRY_AFTER_SECONDS);
+    let headers = response.headers_mut();
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(ERROR_HEADER, HeaderValue::from_static(fault.id.as_str()));
+    if let Some(secs) = again_after(&fault) {
+        headers.insert(RETRY_AFTER, secs.into());
     }
     response
+}
+
+/// The sentence with the id behind it, where the id says more than the status: many clients log nothing else.
+fn told(fault: &Fault) -> String {
+    if fault.id.is_general() { fault.message.to_string() } else { format!("{} ({})", fault.message, fault.id.as_str()) }
+}
+
+/// Seconds until the same request may succeed, if it ever may.
+fn again_after(fault: &Fault) -> Option<u32> {
+    row(fault.kind).again.then(|| fault.again_after_secs.unwrap_or(AGAIN_AFTER_SECS))
+}
+
+/// Gives an error that was made outside of our own code the general id of its code.
+pub(crate) fn name(code: Code, headers: &mut HeaderMap) {
+    let kind = match code {
+        Code::Ok => return,
+        Code::Cancelled => Kind::Cancelled,
+        Code::InvalidArgument | Code::FailedPrecondition => Kind::Invalid,
+        // Both are said of messages that are too long.
+        Code::OutOfRange | Code::ResourceExhausted => Kind::TooLarge,
+        Code::DeadlineExceeded => Kind::TimedOut,
+        Code::NotFound => Kind::NotFound,
+        Code::AlreadyExists | Code::Aborted => Kind::Conflict,
+        Code::PermissionDenied => Kind::Forbidden,
+        Code::Unimplemented => Kind::Unimplemented,
+        Code::Unavailable => Kind::Unavailable,
+        Code::DataLoss => Kind::Corrupt,
+        Code::Unauthenticated => Kind::Unauthenticated,
+        Code::Unknown | Code::Internal => Kind::Internal,
+    };
+    let id = HeaderValue::from_static(FaultId::of_kind(kind).as_str());
+    headers.entry(ERROR_HEADER).or_insert(id);
 }
 
 /// A status as Connect answers it.
@@ -127,11 +174,12 @@ pub(crate) fn connect_response(status: &Status) -> Response<Body> {
     let code = status.code();
     let mut response = json_response(connect_http(code), error_json(connect_word(code), status.message()));
     forward_metadata(status.metadata().as_ref(), response.headers_mut());
+    name(code, response.headers_mut());
     response
 }
 
 /// Copies what a handler set as metadata, without what belongs to gRPC's own transport.
-pub(crate) fn forward_metadata(from: &HeaderMap, to: &mut HeaderMap) {
+pub fn forward_metadata(from: &HeaderMap, to: &mut HeaderMap) {
     for (name, value) in from {
         let transport = matches!(name.as_str(), "content-type" | "content-length" | "date" | "te" | "trailer");
         if !transport && !name.as_str().starts_with("grpc-") {
@@ -227,11 +275,27 @@ mod tests {
     fn only_what_may_pass_later_says_when() {
         for kind in KINDS {
             let again = matches!(kind, Kind::Limited | Kind::Unavailable);
-            let response = plain_response(Fault::new(kind, "x"));
-            assert_eq!(response.headers().contains_key(RETRY_AFTER), again, "{kind:?}");
-            let response = connect_response(&to_status(Fault::new(kind, "x")));
-            assert_eq!(response.headers().contains_key(RETRY_AFTER), again, "{kind:?}");
+            let fault = || Fault::new(kind, "x").again_after(7);
+            for response in [plain_response(fault()), connect_response(&to_status(fault()))] {
+                let after = response.headers().get(RETRY_AFTER).map(|v| v.to_str().unwrap());
+                assert_eq!(after, again.then_some("7"), "{kind:?}");
+            }
         }
+    }
+
+    #[test]
+    fn every_error_has_its_id_on_every_protocol() {
+        for id in FaultId::ALL {
+            let fault = || Fault::of(*id, "x");
+            let status = to_status(fault());
+            assert!(status.metadata().get(ERROR_NAME).is_some_and(|v| v == id.as_str()));
+            for response in [plain_response(fault()), connect_response(&status)] {
+                assert_eq!(response.headers()[ERROR_HEADER], id.as_str());
+            }
+            assert_eq!(status.message() == "x", id.is_general(), "{}", status.message());
+        }
+        let foreign = connect_response(&Status::out_of_range("message too long"));
+        assert_eq!(foreign.headers()[ERROR_HEADER], "too-large");
     }
 
     #[test]

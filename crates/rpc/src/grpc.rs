@@ -11,7 +11,7 @@ use tonic_web::GrpcWebLayer;
 use tower::{Layer, Service, service_fn};
 
 use crate::body::{Capped, PREFIX_BYTES};
-use crate::errors::to_status;
+use crate::errors::{name, to_status};
 use crate::methods::is_open;
 use crate::router::Inner;
 use crate::tenant::Tenants;
@@ -59,7 +59,12 @@ async fn call(inner: &Inner, request: Request<tonic::body::Body>) -> Response<to
         },
     };
     match response {
-        Ok(response) => response.map(tonic::body::Body::new),
+        Ok(mut response) => {
+            if let Some(status) = Status::from_header_map(response.headers()) {
+                name(status.code(), response.headers_mut());
+            }
+            response.map(tonic::body::Body::new)
+        }
         Err(never) => match never {},
     }
 }

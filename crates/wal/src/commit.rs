@@ -10,7 +10,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use fail::fail_point;
-use flamestore_model::Fault;
+use flamestore_model::{Fault, FaultId};
 
 use crate::layout::{HEADER_BYTES, Header, RECORD_HEADER_BYTES, RecordHeader};
 use crate::log::{Committed, Entry, Kept, Shared};
@@ -167,8 +167,10 @@ impl Writer {
 
     fn refuse(&self, batch: impl IntoIterator<Item = Entry>, error: &io::Error) {
         for entry in batch {
-            let fault =
-                Fault::unavailable(format!("the log could not be written ({error}): check the disk; try again"));
+            let fault = Fault::of(
+                FaultId::LogFailing,
+                format!("the log could not be written ({error}): check the disk; try again"),
+            );
             let _ = entry.done.send(Err(fault));
         }
     }

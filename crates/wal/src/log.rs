@@ -10,7 +10,7 @@ use std::thread::JoinHandle;
 use bytes::Bytes;
 use crc32c::crc32c_append;
 use flamestore_clock::{Chance, Clock};
-use flamestore_model::{Fault, Kind};
+use flamestore_model::{Fault, FaultId, Kind};
 use parking_lot::{Condvar, Mutex};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
@@ -172,19 +172,23 @@ impl Wal {
         match tokio::time::timeout(max_queue_wait, room).await {
             Ok(Ok(room)) => Ok(room),
             Ok(Err(_)) => Err(closed()),
-            Err(_) => Err(Fault::unavailable(format!(
-                "the log's queue (max_queue_bytes {max_queue_bytes}) stayed full for {max_queue_wait:?}: the disk is \
+            Err(_) => Err(Fault::of(
+                FaultId::LogBusy,
+                format!(
+                    "the log's queue (wal_queue_bytes {max_queue_bytes}) stayed full for {max_queue_wait:?}: the disk is \
                  too slow for what is pushed; try again later"
-            ))),
+                ),
+            )),
         }
     }
 
     /// `Err` while nothing can be acknowledged, with the reason.
     pub fn ready(&self) -> Result<(), Fault> {
         match &*self.shared.failure.lock() {
-            Some(why) => {
-                Err(Fault::unavailable(format!("the log cannot be written ({why}): check the disk; try again")))
-            }
+            Some(why) => Err(Fault::of(
+                FaultId::LogFailing,
+                format!("the log cannot be written ({why}): check the disk; try again"),
+            )),
             None => Ok(()),
         }
     }
@@ -253,7 +257,7 @@ impl Drop for Wal {
 }
 
 pub(crate) fn closed() -> Fault {
-    Fault::unavailable("the log is closed: this process is shutting down; try another one")
+    Fault::of(FaultId::Stopping, "the log is closed: this process is shutting down; try another one")
 }
 
 fn lock(dir: &Path) -> Result<File, Fault> {

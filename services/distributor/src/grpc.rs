@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use flamestore_formats::RawProfile;
-use flamestore_model::Fault;
+use flamestore_model::{Fault, FaultId};
 use flamestore_pprof::Spy;
 use flamestore_proto::push::v1::pusher_service_server::PusherService;
 use flamestore_proto::push::v1::{PushRequest, PushResponse};
@@ -43,7 +43,7 @@ fn uploads(request: PushRequest) -> Result<Vec<RawProfile>, Fault> {
         }
     }
     if out.is_empty() {
-        return Err(Fault::invalid("no profiles received: send at least one series with one sample"));
+        return Err(Fault::of(FaultId::NoProfiles, "no profiles received: send at least one series with one sample"));
     }
     Ok(out)
 }

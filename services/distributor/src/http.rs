@@ -10,7 +10,7 @@ use axum::routing::post;
 use flamestore_formats::Caps;
 use flamestore_formats::ingest::{self, IngestParams, IngestRequest};
 use flamestore_limits::Limits;
-use flamestore_model::{Discard, Fault, Kind, TenantId};
+use flamestore_model::{Fault, FaultId, Kind, TenantId};
 use flamestore_rpc::{Tenants, plain_response};
 use http::HeaderMap;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
@@ -72,11 +72,7 @@ async fn whole(body: Body, limits: &Limits, tenant: &TenantId, distributor: &Dis
 
 /// The fault of a body that is larger than the tenant may send.
 pub(crate) fn too_large(max: usize) -> Fault {
-    Fault::new(
-        Kind::TooLarge,
-        format!("the body is larger than {max} bytes: send less, or raise distributor.ingestion-body-limit-mb"),
-    )
-    .discarding(Discard::BodySizeLimitExceeded)
+    Fault::over(FaultId::BodyTooLarge, "the body is larger than allowed", format_args!("{max} bytes"))
 }
 
 /// What the decoders of uploads may make of one.

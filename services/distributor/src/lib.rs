@@ -6,6 +6,7 @@
 pub mod push;
 
 pub mod labels;
+mod sampling;
 pub mod split;
 
 pub mod grpc;

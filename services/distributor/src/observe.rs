@@ -14,6 +14,10 @@ pub trait Observe: Send + Sync + fmt::Debug {
     fn kept(&self, tenant: &TenantId, samples: u64, series: u64);
     /// Data was thrown away.
     fn discarded(&self, tenant: &TenantId, reason: Discard, samples: u64, bytes: u64);
+    /// Of what was received, the part of one usage group, in uncompressed bytes.
+    fn received_of_group(&self, tenant: &TenantId, profile_name: &str, group: &str, bytes: u64);
+    /// Of what was thrown away, the part of one usage group.
+    fn discarded_of_group(&self, tenant: &TenantId, reason: Discard, group: &str, bytes: u64);
     /// Something in an upload had no meaning and was passed over.
     fn passed_over(&self, tenant: &TenantId, notes: &Notes);
 }
@@ -28,10 +32,12 @@ pub struct Received {
     pub samples_bytes: u64,
 }
 
-/// An observer with the tenant that a push is of.
+/// An observer with the tenant that a push is of, and the usage groups of one profile in it.
 pub(crate) struct Count<'a> {
     pub(crate) observer: &'a dyn Observe,
     pub(crate) tenant: &'a TenantId,
+    /// Empty until they are known.
+    pub(crate) groups: Vec<&'a str>,
 }
 
 impl Count<'_> {
@@ -43,6 +49,9 @@ impl Count<'_> {
             samples_bytes: 8 * (profile.sample_locations.len() + profile.values.len()) as u64,
         };
         self.observer.received(self.tenant, profile_name, received);
+        for group in &self.groups {
+            self.observer.received_of_group(self.tenant, profile_name, group, received.inflated_bytes);
+        }
     }
 
     pub(crate) fn kept(&self, normalized: &Normalized, series: usize) {
@@ -53,7 +62,14 @@ impl Count<'_> {
     /// A refused upload of so many bytes.
     pub(crate) fn refused(&self, fault: &Fault, bytes: usize) {
         if let Some(reason) = fault.discard {
-            self.observer.discarded(self.tenant, reason, 1, bytes as u64);
+            self.discarded(reason, 1, bytes);
+        }
+    }
+
+    pub(crate) fn discarded(&self, reason: Discard, samples: u64, bytes: usize) {
+        self.observer.discarded(self.tenant, reason, samples, bytes as u64);
+        for group in &self.groups {
+            self.observer.discarded_of_group(self.tenant, reason, group, bytes as u64);
         }
     }
 
@@ -72,5 +88,7 @@ impl Observe for Unobserved {
     fn received(&self, _: &TenantId, _: &str, _: Received) {}
     fn kept(&self, _: &TenantId, _: u64, _: u64) {}
     fn discarded(&self, _: &TenantId, _: Discard, _: u64, _: u64) {}
+    fn received_of_group(&self, _: &TenantId, _: &str, _: &str, _: u64) {}
+    fn discarded_of_group(&self, _: &TenantId, _: Discard, _: &str, _: u64) {}
     fn passed_over(&self, _: &TenantId, _: &Notes) {}
 }

@@ -9,12 +9,11 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use bytes::Bytes;
 use flamestore_model::{Fault, Kind};
-use flamestore_rpc::errors::row;
+use flamestore_rpc::errors::{forward_metadata, row};
 use flamestore_rpc::json::{MessageIndex, Schema, Unknown};
 use flamestore_rpc::{Tenants, plain_response, read_body, to_status};
-use http::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER};
+use http::header::{CONTENT_TYPE, HeaderValue};
 use http::{HeaderMap, StatusCode};
-use prost::Message;
 
 use crate::http::too_large;
 use crate::otlp::{self, EXPORT_PATH};
@@ -95,32 +94,20 @@ impl Handler {
     }
 }
 
-/// `google.rpc.Status`, which OTLP wants in the body of every error.
-#[derive(Clone, PartialEq, Message)]
-struct RpcStatus {
-    #[prost(int32, tag = "1")]
-    code: i32,
-    #[prost(string, tag = "2")]
-    message: String,
-}
-
+/// A `google.rpc.Status`, which OTLP wants in the body of every error.
 fn refusal(form: Form, fault: Fault) -> Response {
-    let row = row(fault.kind);
+    let http = row(fault.kind).http;
     let status = to_status(fault);
     let (kind, body) = match form {
-        Form::Protobuf => {
-            let message = RpcStatus { code: status.code() as i32, message: status.message().to_owned() };
-            (PROTOBUF, message.encode_to_vec())
-        }
+        // What gRPC would carry as details is that very message.
+        Form::Protobuf => (PROTOBUF, status.details().to_vec()),
         Form::Json => {
             let json = serde_json::json!({"code": status.code() as i32, "message": status.message()});
             (JSON, json.to_string().into_bytes())
         }
     };
-    let mut response = (row.http, [(CONTENT_TYPE, kind)], body).into_response();
-    if row.again {
-        response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
-    }
+    let mut response = (http, [(CONTENT_TYPE, kind)], body).into_response();
+    forward_metadata(status.metadata().as_ref(), response.headers_mut());
     response
 }
 
@@ -148,6 +135,7 @@ mod tests {
         let response = refusal(Form::Json, Fault::new(Kind::Unavailable, "replaying"));
         assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
         assert_eq!(response.headers().get(CONTENT_TYPE), Some(&JSON));
-        assert!(response.headers().contains_key(RETRY_AFTER));
+        assert!(response.headers().contains_key(http::header::RETRY_AFTER));
+        assert_eq!(response.headers()["x-flamestore-error"], "unavailable");
     }
 }

@@ -1,18 +1,21 @@
 //! The story of a push.
 
+use std::cell::OnceCell;
 use std::sync::Arc;
+use std::time::Duration;
 
 use flamestore_api::{Ingester, PushedProfile};
 use flamestore_clock::{Chance, Clock};
 use flamestore_formats::{Notes, RawProfile};
-use flamestore_limits::{HumanDuration, Limits, Overrides, RateLimiter};
+use flamestore_limits::quota::reached;
+use flamestore_limits::{HumanDuration, Limits, Overrides, QuotaGate, RateLimiter};
 use flamestore_model::labels::names;
-use flamestore_model::{Discard, Fault, ProfileId, TenantId};
+use flamestore_model::{Discard, Fault, FaultId, ProfileId, TenantId};
 use flamestore_pprof::{Caps, NormalizeOptions, Profile, Spy, check, decode, normalize};
 
 use crate::labels::{self, SeriesLabels};
 use crate::observe::{Count, Observe};
-use crate::split;
+use crate::{sampling, split};
 
 /// The largest inflated pprof that any configuration allows.
 pub const MAX_INFLATED_BYTES: usize = 1 << 30;
@@ -35,6 +38,7 @@ pub struct Parts {
 pub struct Distributor {
     parts: Parts,
     rate: RateLimiter,
+    quota: QuotaGate,
 }
 
 /// What became of a push that was accepted.
@@ -48,7 +52,8 @@ pub struct Receipt {
 
 impl Distributor {
     pub fn new(parts: Parts) -> Self {
-        Distributor { rate: RateLimiter::new(parts.clock.clone()), parts }
+        let (rate, quota) = (RateLimiter::new(parts.clock.clone()), QuotaGate::new(parts.clock.clone()));
+        Distributor { parts, rate, quota }
     }
 
     pub fn overrides(&self) -> &Arc<Overrides> {
@@ -61,13 +66,17 @@ impl Distributor {
 
     /// Counts an upload that was refused before it could be pushed.
     pub(crate) fn count_refused(&self, tenant: &TenantId, fault: &Fault, bytes: usize) {
-        Count { observer: &*self.parts.observer, tenant }.refused(fault, bytes);
+        self.count(tenant).refused(fault, bytes);
+    }
+
+    fn count<'a>(&'a self, tenant: &'a TenantId) -> Count<'a> {
+        Count { observer: &*self.parts.observer, tenant, groups: Vec::new() }
     }
 
     /// Counts profiles of an upload that were refused, the first of them with this fault.
     pub(crate) fn count_refused_profiles(&self, tenant: &TenantId, fault: &Fault, profiles: u64) {
         if let Some(reason) = fault.discard {
-            Count { observer: &*self.parts.observer, tenant }.dropped(reason, profiles);
+            self.count(tenant).dropped(reason, profiles);
         }
     }
 
@@ -80,17 +89,22 @@ impl Distributor {
     /// Takes some profiles. Each stands for itself: the good ones are kept even when the answer is the fault of a bad
     /// one. Answers when everything that was accepted is durable and readable.
     pub async fn push(&self, tenant: &TenantId, uploads: Vec<RawProfile>) -> Result<Receipt, Fault> {
+        let started_nanos = self.parts.clock.monotonic_nanos();
         let limits = self.parts.overrides.of(tenant);
-        let count = Count { observer: &*self.parts.observer, tenant };
+        let pushing = Pushing { distributor: self, tenant, limits: &limits, passes_quota: OnceCell::new() };
         let mut receipt = Receipt::default();
-        let mut accepted = Vec::with_capacity(uploads.len());
+        let (mut accepted, mut counts) = (Vec::with_capacity(uploads.len()), Vec::with_capacity(uploads.len()));
         let mut first_fault = None;
         for (index, upload) in uploads.into_iter().enumerate() {
+            let mut count = self.count(tenant);
             let bytes = upload.pprof.len();
-            match self.prepare(tenant, &limits, upload, &count) {
+            match pushing.prepare(upload, &mut count) {
                 Ok(prepared) => {
                     receipt.dropped_samples += prepared.dropped_samples;
-                    accepted.extend(prepared.profile);
+                    if let Some(profile) = prepared.profile {
+                        accepted.push(profile);
+                        counts.push((count, bytes));
+                    }
                 }
                 Err(fault) => {
                     count.refused(&fault, bytes);
@@ -100,32 +114,59 @@ impl Distributor {
         }
         receipt.profiles = accepted.len() as u64;
         if !accepted.is_empty() {
-            for result in self.parts.ingester.push(tenant, accepted).await {
+            for (result, (count, bytes)) in self.parts.ingester.push(tenant, accepted).await.into_iter().zip(counts) {
                 if let Err(fault) = result {
-                    count.refused(&fault, 0);
+                    count.refused(&fault, bytes);
                     first_fault.get_or_insert(fault);
                 }
             }
         }
-        first_fault.map_or(Ok(receipt), Err)
+        match first_fault {
+            Some(fault) => Err(fault),
+            None => {
+                self.hold_back(started_nanos, limits.ingestion_artificial_delay).await;
+                Ok(receipt)
+            }
+        }
     }
 
+    /// Waits until an accepted push has taken as long as the tenant's pushes are to take.
+    async fn hold_back(&self, started_nanos: u64, delay: HumanDuration) {
+        let Some(delay) = delay.enabled() else { return };
+        let taken = Duration::from_nanos(self.parts.clock.monotonic_nanos().saturating_sub(started_nanos));
+        tokio::time::sleep(delay.saturating_sub(taken)).await;
+    }
+}
+
+/// One push on its way through what can be decided without waiting.
+struct Pushing<'a> {
+    distributor: &'a Distributor,
+    tenant: &'a TenantId,
+    limits: &'a Limits,
+    /// Of a push over its quota: whether it is one of those that pass. Asked once for all of its profiles.
+    passes_quota: OnceCell<bool>,
+}
+
+impl<'a> Pushing<'a> {
     /// Everything about one pprof that can be decided without waiting.
-    fn prepare(
-        &self,
-        tenant: &TenantId,
-        limits: &Limits,
-        mut upload: RawProfile,
-        count: &Count<'_>,
-    ) -> Result<Prepared, Fault> {
-        let now = self.parts.clock.now_nanos();
+    fn prepare(&self, mut upload: RawProfile, count: &mut Count<'a>) -> Result<Prepared, Fault> {
+        let Distributor { parts, rate, .. } = self.distributor;
+        let limits = self.limits;
+        let now = parts.clock.now_nanos();
         let labels = labels::of_series(&upload.labels, limits)?;
+        let groups = limits.distributor_usage_groups.matching(|name| labels.get(name));
+        count.groups.clone_from(&groups);
         let profile = match upload.decoded.take() {
             Some(decoded) => *decoded,
             None => decode(&upload.pprof, max_inflated(limits))?,
         };
         count.received(labels.get(names::PROFILE_NAME).unwrap_or(""), upload.pprof.len(), &profile);
-        self.rate.admit(tenant, profile.text.len() + labels.text_bytes(), limits, DISTRIBUTORS)?;
+        self.check_quota(&groups, now)?;
+        rate.admit(self.tenant, profile.text.len() + labels.text_bytes(), limits, DISTRIBUTORS)?;
+        if !sampling::keeps(limits, &groups, &*parts.chance) {
+            count.discarded(Discard::DroppedBySamplingRules, profile.samples.len() as u64, upload.pprof.len());
+            return Ok(Prepared::nothing());
+        }
         let time_nanos = upload.time_nanos(profile.time_nanos, now);
         check_window(time_nanos, now, limits)?;
         check(&profile, &caps(limits, upload.spy))?;
@@ -144,31 +185,43 @@ impl Distributor {
         if normalized.groups.is_empty() {
             // Nothing but zeros is a quiet program; nothing but broken samples is a broken client.
             return match dropped.broken() {
-                0 => Ok(Prepared { profile: None, dropped_samples: 0 }),
-                broken => Err(Fault::invalid(format!(
-                    "none of the profile's {samples} samples can be kept: {broken} are broken ({dropped}); \
-                     send samples with known locations and no negative values"
-                ))
-                .discarding(Discard::MalformedProfile)),
+                0 => Ok(Prepared::nothing()),
+                broken => Err(Fault::of(
+                    FaultId::NoUsableSamples,
+                    format!(
+                        "none of the profile's {samples} samples can be kept: {broken} are broken ({dropped}); \
+                         send samples with known locations and no negative values"
+                    ),
+                )),
             };
         }
-        let stored = split::into_series(&normalized, &labels, limits)?;
-        if stored.is_empty() {
-            let samples = normalized.groups.iter().map(|g| g.rows.len() as u64).sum();
-            count.dropped(Discard::DroppedByRelabelRules, samples);
+        let split = split::into_series(&normalized, &labels, limits)?;
+        count.dropped(Discard::DroppedByRelabelRules, split.dropped_samples);
+        if split.series.is_empty() {
             return Ok(Prepared { profile: None, dropped_samples: dropped.broken() });
         }
-        count.kept(&normalized, stored.len());
-        let profile_id = ProfileId::v7((now / 1_000_000).max(0) as u64, self.parts.chance.next_u128());
+        count.kept(&normalized, split.series.len());
+        let profile_id = ProfileId::v7((now / 1_000_000).max(0) as u64, parts.chance.next_u128());
         let profile = PushedProfile {
             profile_id,
             time_nanos,
             raw: upload.pprof,
             options,
-            series: stored,
+            series: split.series,
             decoded: Some(Box::new(normalized)),
         };
         Ok(Prepared { profile: Some(profile), dropped_samples: dropped.broken() })
+    }
+
+    /// Refuses what goes into a quota that is used up, but for the few pushes that may pass.
+    fn check_quota(&self, groups: &[&str], now_nanos: i64) -> Result<(), Fault> {
+        let Some(quota) = &self.limits.ingestion_limit else { return Ok(()) };
+        let Some(fault) = reached(quota, groups, now_nanos) else { return Ok(()) };
+        let gate = &self.distributor.quota;
+        match self.passes_quota.get_or_init(|| gate.lets_pass(self.tenant, &quota.sampling)) {
+            true => Ok(()),
+            false => Err(fault),
+        }
     }
 }
 
@@ -176,6 +229,12 @@ struct Prepared {
     /// Absent when rules or zeros left nothing to keep.
     profile: Option<PushedProfile>,
     dropped_samples: u64,
+}
+
+impl Prepared {
+    fn nothing() -> Self {
+        Prepared { profile: None, dropped_samples: 0 }
+    }
 }
 
 /// Whether the Go repairs apply. They look for stacks of depths at which only the Go runtime cuts, and would find them
@@ -216,17 +275,17 @@ fn check_window(time_nanos: i64, now: i64, limits: &Limits) -> Result<(), Fault>
     let age = i128::from(now) - i128::from(time_nanos);
     let beyond =
         |distance: i128, limit: HumanDuration| limit.enabled().is_some() && distance > i128::from(limit.nanos());
-    let (word, limit, key) = if beyond(age, limits.reject_older_than) {
-        ("older", limits.reject_older_than, "validation.reject-older-than")
+    let (id, word, limit, distance) = if beyond(age, limits.reject_older_than) {
+        (FaultId::ProfileTooOld, "older", limits.reject_older_than, age)
     } else if beyond(-age, limits.reject_newer_than) {
-        ("newer", limits.reject_newer_than, "validation.reject-newer-than")
+        (FaultId::ProfileTooNew, "newer", limits.reject_newer_than, -age)
     } else {
         return Ok(());
     };
-    Err(Fault::invalid(format!(
-        "profile time {time_nanos} ns is outside the ingestion window: more than {} s {word} than now ({now} ns); \
-         mend the sender's clock or raise {key}",
-        limit.nanos() / 1_000_000_000
+    let secs = distance / 1_000_000_000;
+    Err(Fault::over(
+        id,
+        format_args!("the profile is outside of the ingestion window: {secs} s {word} than now"),
+        limit,
     ))
-    .discarding(Discard::NotInIngestionWindow))
 }

@@ -6,6 +6,7 @@ mod observers;
 mod pages;
 mod ports;
 mod process;
+mod runtime;
 mod version;
 
 use std::process::ExitCode;
@@ -70,9 +71,10 @@ fn refused(fault: &Fault) -> ExitCode {
 fn print_reference(page: &str) -> ExitCode {
     let text = match page {
         "config" => flamestore_config::reference_markdown(),
+        "errors" => flamestore_rpc::errors::reference_markdown(),
         "metrics" => flamestore_telemetry::metrics::reference_markdown(),
         _ => {
-            eprintln!("flamestore: there is no generated page {page:?}: config, metrics");
+            eprintln!("flamestore: there is no generated page {page:?}: config, errors, metrics");
             return ExitCode::FAILURE;
         }
     };

@@ -1,8 +1,11 @@
 //! What the parts tell of themselves, as metrics. Each part has a trait of its own; this is the one listener to all of them.
 
+pub(crate) mod compaction;
+
 use std::fmt;
 use std::sync::Arc;
 
+use flamestore_clock::Clock;
 use flamestore_distributor::observe::Received;
 use flamestore_engine::{CutReason, Flushed, Replayed, Stats};
 use flamestore_formats::Notes;
@@ -21,16 +24,21 @@ const NANOS_PER_SECOND: f64 = 1e9;
 pub(crate) struct Observers {
     metrics: Arc<Metrics>,
     bucket: BucketMetrics,
+    clock: Arc<dyn Clock>,
 }
 
 impl Observers {
-    pub(crate) fn new(metrics: Arc<Metrics>) -> Arc<Self> {
+    pub(crate) fn new(metrics: Arc<Metrics>, clock: Arc<dyn Clock>) -> Arc<Self> {
         // One process holds each profile once, and is every ring's only member.
         metrics.distributor.replication_factor.set(1);
         metrics.distributor.ingester_clients.set(1);
         metrics.ring.alone();
         let bucket = metrics.objstore.of(BUCKET);
-        Arc::new(Observers { metrics, bucket })
+        Arc::new(Observers { metrics, bucket, clock })
+    }
+
+    fn now_seconds(&self) -> i64 {
+        self.clock.now_millis() / 1000
     }
 
     /// What the store holds now.
@@ -69,6 +77,16 @@ impl flamestore_distributor::observe::Observe for Observers {
 
     fn discarded(&self, tenant: &TenantId, reason: Discard, samples: u64, bytes: u64) {
         self.metrics.limits.discarded(reason, tenant.as_str(), samples, bytes);
+    }
+
+    fn received_of_group(&self, tenant: &TenantId, profile_name: &str, group: &str, bytes: u64) {
+        let received = &self.metrics.distributor.usage_group_received_decompressed_total;
+        received.with([profile_name, tenant.as_str(), group]).inc_by(bytes);
+    }
+
+    fn discarded_of_group(&self, tenant: &TenantId, reason: Discard, group: &str, bytes: u64) {
+        let discarded = &self.metrics.distributor.usage_group_discarded_bytes_total;
+        discarded.with([reason.as_str(), tenant.as_str(), group]).inc_by(bytes);
     }
 
     fn passed_over(&self, tenant: &TenantId, notes: &Notes) {

@@ -11,7 +11,7 @@ use flamestore_clock::Clock;
 use flamestore_config::{Config, Values, dump, runtime};
 use flamestore_limits::Overrides;
 use flamestore_model::Fault;
-use flamestore_rpc::plain_response;
+use flamestore_rpc::{Tenants, plain_response};
 use flamestore_telemetry::Metrics;
 use flamestore_telemetry::self_profile::{SelfProfiler, parse_seconds};
 use http::HeaderMap;
@@ -58,10 +58,7 @@ impl Pages {
             .route("/api/v1/status/buildinfo", get(build_info))
             .route("/version", get(|| async { version::line() + "\n" }))
             .route("/runtime_config", get(runtime_config))
-            .route(
-                "/api/v1/tenant_limits",
-                get(|p: State<Arc<Pages>>| async move { yaml(runtime::to_page(&p.overrides, false)) }),
-            )
+            .route("/api/v1/tenant_limits", get(tenant_limits))
             .route("/debug/pprof/profile", get(cpu_profile))
             .route("/debug/pprof/heap", get(heap_profile))
             .route("/debug/pprof/allocs", get(heap_profile))
@@ -111,6 +108,14 @@ async fn runtime_config(State(pages): State<Arc<Pages>>, RawQuery(query): RawQue
         .into_response();
     }
     yaml(runtime::to_page(&pages.overrides, query.as_deref() == Some("mode=diff")))
+}
+
+/// The limits that hold for the tenant of the request, now.
+async fn tenant_limits(State(pages): State<Arc<Pages>>, tenants: Tenants) -> Response {
+    match tenants.single() {
+        Ok(tenant) => axum::Json(&*pages.overrides.of(tenant)).into_response(),
+        Err(fault) => plain_response(fault).into_response(),
+    }
 }
 
 async fn cpu_profile(State(pages): State<Arc<Pages>>, RawQuery(query): RawQuery) -> Response {

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use flamestore_clock::{Clock, SeededChance};
-use flamestore_config::runtime::Reload;
-use flamestore_config::{Config, RuntimeFiles};
+use flamestore_compactor::{Compactor, CompactorConfig, FileSystem};
+use flamestore_config::Config;
 use flamestore_distributor::Distributor;
 use flamestore_distributor::grpc::PusherDoor;
 use flamestore_distributor::otlp_grpc::ProfilesDoor;
@@ -33,7 +33,9 @@ use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
 
 use crate::observers::Observers;
+use crate::observers::compaction::StoreFollows;
 use crate::pages::Pages;
+use crate::runtime::Runtime;
 use crate::{ports, version};
 
 /// How often the state of the store is looked at for `/ready`.
@@ -53,10 +55,11 @@ pub(crate) async fn run(config: Config, clock: Arc<dyn Clock>) -> Result<(), Fau
         branch: version::BRANCH,
         compiler: version::COMPILER,
     }));
-    let observers = Observers::new(metrics.clone());
+    let observers = Observers::new(metrics.clone(), clock.clone());
     let bucket = flamestore_ingester::bucket::open(&config)?.observed(observers.clone(), clock.clone());
     let chance = Arc::new(SeededChance::from_system());
     let overrides = Arc::new(Overrides::new(config.limits.clone()));
+    let runtime = Runtime::start(config.runtime_config.clone(), overrides.clone(), metrics.clone())?;
     let engine = flamestore_ingester::engine(
         &config,
         IngesterParts {
@@ -74,6 +77,17 @@ pub(crate) async fn run(config: Config, clock: Arc<dyn Clock>) -> Result<(), Fau
         chance: chance.clone(),
         observer: observers.clone(),
     }));
+    let compactor = Arc::new(Compactor::new(
+        CompactorConfig::of(&config),
+        flamestore_compactor::Parts {
+            bucket: bucket.clone(),
+            overrides: overrides.clone(),
+            clock: clock.clone(),
+            disk: Arc::new(FileSystem),
+            follower: Arc::new(StoreFollows(engine.clone())),
+            observer: observers.clone(),
+        },
+    ));
     let frontend = Frontend::new(flamestore_query_frontend::Parts {
         querier: Querier::new(vec![engine.clone()]),
         overrides: overrides.clone(),
@@ -82,6 +96,7 @@ pub(crate) async fn run(config: Config, clock: Arc<dyn Clock>) -> Result<(), Fau
     let otlp = ports::otlp_front(&config, &clock, &observers, &distributor)?;
     let doors = Doors {
         distributor,
+        compactor: compactor.clone(),
         frontend,
         settings: SettingsDoor::new(bucket.clone()),
         adhoc: AdHocDoor::new(adhoc::Parts { bucket, overrides: overrides.clone(), clock: clock.clone(), chance }),
@@ -101,7 +116,7 @@ pub(crate) async fn run(config: Config, clock: Arc<dyn Clock>) -> Result<(), Fau
     let stop_store = CancellationToken::new();
     let behind = Behind { http: front.clone(), grpc: front.grpc_door(), side: otlp };
     let serving = tokio::spawn(listeners.run(behind, stop_serving.clone()));
-    let reloading = tokio::spawn(reload(config.runtime_config.clone(), overrides));
+    let reloading = tokio::spawn(runtime.run());
     let ready = readiness.condition("store");
     ready.fails("replaying the log");
 
@@ -128,6 +143,11 @@ pub(crate) async fn run(config: Config, clock: Arc<dyn Clock>) -> Result<(), Fau
         let (engine, stop) = (engine.clone(), stop_store.clone());
         tokio::spawn(async move { engine.run(stop.cancelled_owned()).await })
     };
+    // Only now: before, the store would not follow.
+    let compacting = {
+        let stop = stop_store.clone();
+        tokio::spawn(async move { compactor.run(stop.cancelled_owned()).await })
+    };
     tracing::info!("ready");
 
     let stored = tokio::select! {
@@ -144,6 +164,7 @@ pub(crate) async fn run(config: Config, clock: Arc<dyn Clock>) -> Result<(), Fau
         Some(ended) => ended,
         None => storing.await,
     };
+    compacting.abort();
     watching.abort();
     reloading.abort();
     tracing::info!(cut_connections = drained.map(|d| d.cut).unwrap_or(0), "stopped");
@@ -153,6 +174,7 @@ pub(crate) async fn run(config: Config, clock: Arc<dyn Clock>) -> Result<(), Fau
 /// What answers requests.
 struct Doors {
     distributor: Arc<Distributor>,
+    compactor: Arc<Compactor>,
     frontend: Arc<Frontend>,
     settings: SettingsDoor,
     adhoc: AdHocDoor,
@@ -167,7 +189,7 @@ fn front(
     readiness: &Readiness,
     pages: Arc<Pages>,
 ) -> Result<Front, Fault> {
-    let Doors { distributor, frontend, settings, adhoc } = doors;
+    let Doors { distributor, compactor, frontend, settings, adhoc } = doors;
     let caps = BodyCaps::default();
     let routes = Routes::new(served!(PusherServiceServer::new(PusherDoor(distributor.clone())), caps.push))
         .add_service(ProfilesDoor::new(distributor.clone(), caps.push))
@@ -179,6 +201,7 @@ fn front(
     let plain = flamestore_distributor::http::routes(distributor.clone())
         .merge(flamestore_distributor::otlp_http::routes(distributor.clone())?)
         .merge(flamestore_query_frontend::http::routes(frontend.clone()))
+        .merge(flamestore_compactor::http::routes(compactor))
         .merge(readiness.router())
         .merge(pages.routes());
     let plain = match config.server.path_prefix.as_str() {
@@ -194,30 +217,6 @@ fn front(
         .plain(plain)
         .plain_service(flamestore_distributor::otlp::SERVICE)
         .build()
-}
-
-/// Looks at the runtime files again and again. A bad file keeps the last good one, and is said once.
-async fn reload(settings: flamestore_config::config::RuntimeConfig, overrides: Arc<Overrides>) {
-    let mut files = RuntimeFiles::new(settings.files, overrides);
-    let mut last_problem = None;
-    while !files.is_empty() {
-        let looked = tokio::task::spawn_blocking(move || (files.reload(), files)).await;
-        let Ok((found, back)) = looked else { return };
-        files = back;
-        match found {
-            Ok(Reload::Unchanged) => {}
-            Ok(Reload::Replaced { hash }) => {
-                last_problem = None;
-                tracing::info!(hash = format!("{hash:016x}"), "runtime configuration loaded");
-            }
-            Err(fault) if last_problem.as_deref() != Some(&*fault.message) => {
-                tracing::error!(err = %fault, "runtime configuration refused; the last good one stays in force");
-                last_problem = Some(fault.message.to_string());
-            }
-            Err(_) => {}
-        }
-        tokio::time::sleep(settings.period).await;
-    }
 }
 
 async fn asked_to_stop() {

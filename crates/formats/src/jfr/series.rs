@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use flamestore_model::labels::names;
-use flamestore_model::{Fault, Kind};
+use flamestore_model::{Fault, FaultId};
 use flamestore_pprof::encode::{Label, Writer};
 use flamestore_pprof::{Mapping, Spy};
 use hashbrown::HashMap;
@@ -317,12 +317,10 @@ impl<'c> Recording<'c> {
         if self.bytes <= self.caps.max_inflated_bytes {
             return Ok(());
         }
-        Err(Broken::Refused(Fault::new(
-            Kind::TooLarge,
-            format!(
-                "JFR: the stacks of the recording take more than {} bytes: upload more often",
-                self.caps.max_inflated_bytes
-            ),
+        Err(Broken::Refused(Fault::over(
+            FaultId::UnfoldsTooLarge,
+            "JFR: the stacks of the recording take more than allowed",
+            format_args!("{} bytes", self.caps.max_inflated_bytes),
         )))
     }
 

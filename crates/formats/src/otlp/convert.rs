@@ -2,8 +2,8 @@
 
 use std::borrow::Cow;
 
-use flamestore_model::Fault;
 use flamestore_model::labels::names;
+use flamestore_model::{Fault, FaultId};
 use flamestore_pprof::Spy;
 use flamestore_pprof::encode::{Label, Writer};
 use hashbrown::HashMap;
@@ -114,7 +114,10 @@ impl Types {
         };
         let mut columns = head.sample_types.iter().map(|t| pair(*t)).collect::<Result<Vec<_>, _>>()?;
         if columns.is_empty() {
-            return Err(Fault::invalid("OTLP: a profile has no sample_type: nobody can know what its values count"));
+            return Err(Fault::of(
+                FaultId::OtlpMalformed,
+                "OTLP: a profile has no sample_type: nobody can know what its values count",
+            ));
         }
         let period_type = match head.period_type {
             (0, 0) => Default::default(),
@@ -136,10 +139,13 @@ impl Types {
             _ if summed => "off_cpu".to_owned(),
             _ if has_period => period_type.0.clone(),
             _ => {
-                return Err(Fault::invalid(format!(
-                    "OTLP: a profile of {:?} has no period_type with a period, which would give it its name: set both",
-                    columns.first().map_or("", |c| c.0.as_str())
-                )));
+                return Err(Fault::of(
+                    FaultId::OtlpMalformed,
+                    format!(
+                        "OTLP: a profile of {:?} has no period_type with a period, which would give it its name: set both",
+                        columns.first().map_or("", |c| c.0.as_str())
+                    ),
+                ));
             }
         };
         Ok(Types { name, columns, period_type, period: head.period, timed, summed })
@@ -151,12 +157,12 @@ impl Types {
         let given = sample.values.iter().map(|v| *v as i64);
         if revision.has_stack_table() {
             out.push(match (sample.values.len(), sample.times) {
-                (0, 0) => return Err(Fault::invalid("OTLP: a sample has neither values nor timestamps")),
+                (0, 0) => return Err(Fault::of(FaultId::OtlpMalformed, "OTLP: a sample has neither values nor timestamps")),
                 (0, times) => times as i64,
                 (1, 0) => given.sum(),
                 (values, times) if values == times || self.summed && times == 0 => given.fold(0, i64::saturating_add),
                 (values, times) => {
-                    return Err(Fault::invalid(format!(
+                    return Err(Fault::of(FaultId::OtlpMalformed, format!(
                         "OTLP: a sample has {values} values and {times} timestamps: give each value its time, or one \
                          value alone"
                     )));
@@ -167,9 +173,10 @@ impl Types {
                 (0, 1) if sample.times > 0 => out.push(sample.times as i64),
                 (values, columns) if values == columns => out.extend(given),
                 (values, columns) => {
-                    return Err(Fault::invalid(format!(
-                        "OTLP: a sample has {values} values, but the profile has {columns} sample types"
-                    )));
+                    return Err(Fault::of(
+                        FaultId::OtlpMalformed,
+                        format!("OTLP: a sample has {values} values, but the profile has {columns} sample types"),
+                    ));
                 }
             }
         }

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use flamestore_model::Fault;
+use flamestore_model::{Fault, FaultId};
 
 use crate::otlp::revision::Revision;
 use crate::protobuf::{Broken, Fields, Value};
@@ -81,9 +81,12 @@ impl<'a> Dictionary<'a> {
                     None => continue,
                 };
                 if table.len() == MAX_TABLE_ENTRIES {
-                    return Err(Fault::invalid(format!(
-                        "OTLP: a table of the dictionary has more than {MAX_TABLE_ENTRIES} entries: send less at a time"
-                    )));
+                    return Err(Fault::of(
+                        FaultId::OtlpMalformed,
+                        format!(
+                            "OTLP: a table of the dictionary has more than {MAX_TABLE_ENTRIES} entries: send less at a time"
+                        ),
+                    ));
                 }
                 table.push(entry);
             }
@@ -258,6 +261,9 @@ fn location(entry: &[u8]) -> Result<Location, Broken> {
 /// The entry of a table.
 pub(super) fn at<T: Copy>(table: &[T], index: u64, name: &str) -> Result<T, Fault> {
     usize::try_from(index).ok().and_then(|at| table.get(at)).copied().ok_or_else(|| {
-        Fault::invalid(format!("OTLP: index {index} is used, but {name} of the dictionary has {} entries", table.len()))
+        Fault::of(
+            FaultId::OtlpMalformed,
+            format!("OTLP: index {index} is used, but {name} of the dictionary has {} entries", table.len()),
+        )
     })
 }

@@ -1,6 +1,6 @@
 //! One profile and its samples, as the revision lays them out.
 
-use flamestore_model::Fault;
+use flamestore_model::{Fault, FaultId};
 
 use crate::otlp::broken;
 use crate::otlp::dictionary::{Dictionary, at};
@@ -97,10 +97,13 @@ impl<'a> Head<'a> {
         let range =
             usize::try_from(first).ok().zip(first.checked_add(second).and_then(|end| usize::try_from(end).ok()));
         let stack = range.and_then(|(start, end)| self.location_indices.get(start..end)).ok_or_else(|| {
-            Fault::invalid(format!(
-                "OTLP: a sample's stack is at {first}, {second} long, but the profile has {} location indices",
-                self.location_indices.len()
-            ))
+            Fault::of(
+                FaultId::OtlpMalformed,
+                format!(
+                    "OTLP: a sample's stack is at {first}, {second} long, but the profile has {} location indices",
+                    self.location_indices.len()
+                ),
+            )
         })?;
         out.stack.extend_from_slice(stack);
         Ok(())

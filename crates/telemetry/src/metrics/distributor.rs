@@ -30,6 +30,9 @@ pub struct DistributorMetrics {
     pub profiles_received_total: CounterBy<3>,
     pub parse_duration_seconds: Histogram,
     pub push_batch_series: HistogramBy<1>,
+    /// Only for tenants with usage groups; a profile counts in each of its groups.
+    pub usage_group_received_decompressed_total: CounterBy<3>,
+    pub usage_group_discarded_bytes_total: CounterBy<3>,
     pub replication_factor: Gauge,
     pub ingester_clients: Gauge,
     pub profile_samples_received_total: Counter,
@@ -118,6 +121,16 @@ impl DistributorMetrics {
                 "Series in one push",
                 ["tenant"],
                 numbers,
+            ),
+            usage_group_received_decompressed_total: r.counter_by(
+                "pyroscope_usage_group_received_decompressed_total",
+                "Bytes of profiles after decompression, by usage group",
+                ["type", "tenant", "usage_group"],
+            ),
+            usage_group_discarded_bytes_total: r.counter_by(
+                "pyroscope_usage_group_discarded_bytes_total",
+                "Bytes of profiles that were thrown away, by usage group",
+                ["reason", "tenant", "usage_group"],
             ),
             replication_factor: r.gauge(
                 "pyroscope_distributor_replication_factor",

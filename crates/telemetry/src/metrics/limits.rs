@@ -43,7 +43,7 @@ impl LimitMetrics {
             ),
             last_reload_successful: r.gauge(
                 "runtime_config_last_reload_successful",
-                "1 when the runtime files in force are the ones on disk",
+                "1 when the runtime files in force are the ones on disk, and when there are none",
             ),
             runtime_config_hash: r.gauge_by(
                 "runtime_config_hash",
@@ -57,6 +57,23 @@ impl LimitMetrics {
     pub fn discarded(&self, reason: Discard, tenant: &str, samples: u64, bytes: u64) {
         self.discarded_samples_total.with([reason.as_str(), tenant]).inc_by(samples);
         self.discarded_bytes_total.with([reason.as_str(), tenant]).inc_by(bytes);
+    }
+
+    /// The limits of tenants without overrides, each with its name.
+    pub fn set_defaults(&self, limits: impl IntoIterator<Item = (&'static str, f64)>) {
+        for (name, value) in limits {
+            self.defaults.with([name]).set(value);
+        }
+    }
+
+    /// The runtime files cannot be used as they are; what was in force stays.
+    pub fn reload_failed(&self) {
+        self.last_reload_successful.set(0);
+    }
+
+    /// What is in force is what is on disk: the same as before, or nothing.
+    pub fn in_step(&self) {
+        self.last_reload_successful.set(1);
     }
 
     /// The runtime files were read well: their hash and the limits that differ by tenant.
