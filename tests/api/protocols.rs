@@ -142,6 +142,7 @@ fn ask(rpc: &Rpc, start: i64, end: i64) -> Answers {
             wire::DiffRequest {
                 left: Some(select(r#"{by="grpc-web"}"#, wire::ProfileFormat::Flamegraph)),
                 right: Some(select("{}", wire::ProfileFormat::Flamegraph)),
+                ..Default::default()
             }
         ),
         stats: call!(

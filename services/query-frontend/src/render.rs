@@ -143,7 +143,7 @@ impl Frontend {
                 right.wanted.profile_type
             )));
         }
-        let diff = self.diff(asker, left, right).await?;
+        let diff = self.diff(asker, &left, &right, None).await?;
         Ok(Rendered::double(diff, Metadata::of(&profile_type.sample_type, &profile_type.sample_unit, "double")))
     }
 

@@ -1,6 +1,6 @@
-//! Merged stacks: flame graphs, trees, DOT and pprof.
+//! Merged stacks: flame graphs, trees, function tables, sandwiches, DOT and pprof.
 
-use flamestore_flamegraph::{Flamegraph, GoPgo, PprofMeta, ProfileMerge, Tree};
+use flamestore_flamegraph::{Flamegraph, FunctionTable, GoPgo, PprofMeta, ProfileMerge, Sandwich, Tree};
 use flamestore_model::labels::names;
 use flamestore_model::{Fault, MatchOp, Matcher, Select, TimeRange};
 
@@ -12,10 +12,14 @@ use crate::select::Wanted;
 pub const DEFAULT_DOT_NODES: usize = 100;
 
 /// The form of a merge.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Form {
     Flamegraph,
     Tree,
+    /// Every function with its exact values; the size limits the rows.
+    Functions,
+    /// What calls this function, and what it calls; the size is that of each half.
+    Sandwich(String),
     Dot,
     Pprof,
 }
@@ -25,6 +29,8 @@ pub enum Form {
 pub enum Merged {
     Flamegraph(Flamegraph),
     Tree(Vec<u8>),
+    Functions(FunctionTable),
+    Sandwich(Sandwich),
     Dot(Option<String>),
     /// Wire bytes of a pprof; empty when there is nothing.
     Pprof(Vec<u8>),
@@ -47,7 +53,7 @@ impl Frontend {
         let limits = self.limits(asker);
         let max_nodes = range::max_nodes(request.max_nodes, &limits)?;
         let range = range::checked(request.start_ms, request.end_ms, &limits, self.now_ms())?;
-        match request.form {
+        match &request.form {
             Form::Flamegraph => {
                 let mut tree = self.tree(asker, &request.wanted, range).await?;
                 off_the_reactor(move || {
@@ -63,6 +69,20 @@ impl Frontend {
                     Merged::Tree(tree.to_bytes())
                 })
                 .await
+            }
+            Form::Functions => {
+                let tree = self.tree(asker, &request.wanted, range).await?;
+                off_the_reactor(move || {
+                    let mut table = FunctionTable::of(&tree);
+                    table.truncate(max_nodes);
+                    Merged::Functions(table)
+                })
+                .await
+            }
+            Form::Sandwich(function) => {
+                let tree = self.tree(asker, &request.wanted, range).await?;
+                let function = function.clone();
+                off_the_reactor(move || Merged::Sandwich(Sandwich::of(&tree, &function, max_nodes))).await
             }
             Form::Dot => {
                 let nodes = request.max_nodes.map_or(DEFAULT_DOT_NODES, |_| max_nodes);

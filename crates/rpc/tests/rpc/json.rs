@@ -96,10 +96,11 @@ fn both_spellings_and_all_shapes_are_read() {
 #[test]
 fn unknown_enum_values_become_zero() {
     for (json, want) in [
-        (r#"{"format":"PROFILE_FORMAT_SANDWICH"}"#, 0),
+        (r#"{"format":"PROFILE_FORMAT_OF_TOMORROW"}"#, 0),
         (r#"{"format":99}"#, 0),
         (r#"{"format":3}"#, 3),
         (r#"{"format":"PROFILE_FORMAT_PPROF"}"#, 4),
+        (r#"{"format":"PROFILE_FORMAT_SANDWICH"}"#, 1001),
     ] {
         assert_eq!(query(json).unwrap().format() as i32, want, "{json}");
     }
