@@ -109,7 +109,7 @@ impl TreeMerger {
     }
 
     /// Adds a value to the child of a node by name; makes it where there is none. Returns the child.
-    pub(crate) fn add_child(&mut self, parent: u32, name: &str, value: i64) -> u32 {
+    pub fn add_child(&mut self, parent: u32, name: &str, value: i64) -> u32 {
         let TreeMerger { tree, index } = self;
         let index = index.get_or_insert_with(|| Index::of(tree));
         let name = if name.is_empty() { 0 } else { index.name(tree, name) };

@@ -33,7 +33,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("service", &["clock", "config", "limits", "model", "rpc", "telemetry"]),
     // The services. They never use each other, but for the one that links them all and the frontend's querier.
     ("distributor", &["api", "clock", "formats", "limits", "model", "pprof", "proto", "rpc", "telemetry"]),
-    ("ingester", &["api", "block", "clock", "config", "engine", "model", "objstore", "telemetry", "wal"]),
+    ("ingester", &["api", "block", "clock", "config", "engine", "limits", "model", "objstore", "telemetry", "wal"]),
     ("compactor", &["block", "clock", "compaction", "config", "index", "limits", "model", "objstore", "rpc"]),
     ("querier", &["api", "flamegraph", "model"]),
     (
@@ -55,6 +55,8 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "telemetry",
         ],
     ),
+    // The command line is a client: it knows the words, the forms and the wire, and no part of the server.
+    ("flamectl", &["clock", "flamegraph", "formats", "model", "pprof", "proto"]),
 ];
 
 /// Which may use anything of ours.
