@@ -7,14 +7,15 @@ use std::task::{Context, Poll, ready};
 use axum::body::Body;
 use bytes::{Bytes, BytesMut};
 use flamestore_model::{Fault, Kind};
-use http::header::{CONTENT_ENCODING, CONTENT_LENGTH};
-use http::{HeaderMap, HeaderValue};
+use http::HeaderMap;
+use http::header::CONTENT_LENGTH;
 use http_body::Frame;
 use http_body_util::BodyExt;
 use tonic::Status;
 
+use crate::encoding::Encoding;
 use crate::errors::to_status;
-use crate::gzip::{inflate, too_large};
+use crate::gzip::too_large;
 
 /// The prefix of a gRPC message: whether it is compressed, and its size.
 pub(crate) const PREFIX_BYTES: usize = 5;
@@ -34,31 +35,15 @@ pub(crate) fn told_size(headers: &HeaderMap) -> Option<usize> {
     headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
-/// Reads the body of a plain endpoint whole and inflates it if `Content-Encoding` says `gzip`.
+/// Reads the body of a plain endpoint whole and inflates it as `Content-Encoding` says.
 ///
 /// # Errors
 /// `TooLarge` when it is, or inflates to, over `cap` bytes; `Unimplemented` for other encodings; `Invalid` or `TimedOut`
 /// when it breaks off.
 pub async fn read_body(headers: &HeaderMap, body: Body, cap: usize) -> Result<Bytes, Fault> {
-    let gzipped = is_gzip(headers)?;
+    let encoding = Encoding::of(headers)?;
     let bytes = read_all(body, told_size(headers), cap).await?;
-    if gzipped && !bytes.is_empty() { Ok(inflate(&bytes, 0, cap)?.into()) } else { Ok(bytes) }
-}
-
-/// Whether a body is compressed.
-///
-/// # Errors
-/// `Unimplemented` for any way but gzip.
-pub(crate) fn is_gzip(headers: &HeaderMap) -> Result<bool, Fault> {
-    match headers.get(CONTENT_ENCODING).map(HeaderValue::as_bytes) {
-        None | Some(b"identity" | b"") => Ok(false),
-        Some(b"gzip") => Ok(true),
-        Some(name) => {
-            let name = String::from_utf8_lossy(name);
-            let why = format!("unknown Content-Encoding {name:?}: send gzip or identity");
-            Err(Fault::new(Kind::Unimplemented, why))
-        }
-    }
+    if encoding == Encoding::Identity { Ok(bytes) } else { Ok(encoding.inflate(&bytes, 0, cap)?.into()) }
 }
 
 /// Reads a whole body. One that comes in one piece is not copied.

@@ -1,7 +1,9 @@
 //! The Connect protocol, unary (<https://connectrpc.com/docs/protocol>): each call is put in gRPC's clothes and handed to
-//! tonic in process, so a service is written once.
+//! tonic in process, so a service is written once. Methods that only read may be called with a GET too.
 //!
 //! Hot: pushes come this way. A binary body is passed on without being parsed or copied here. Bench: `benches/push.rs`.
+
+mod get;
 
 use std::time::Duration;
 
@@ -10,15 +12,16 @@ use bytes::{Buf, Bytes, BytesMut};
 use flamestore_model::Fault;
 use http::header::{
     ACCEPT_ENCODING, ALLOW, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue, TRANSFER_ENCODING,
+    VARY,
 };
 use http::{HeaderMap, Request, Response, StatusCode};
 use http_body_util::BodyExt;
 use tonic::{Code, Status};
 use tower::Service;
 
-use crate::body::{PREFIX_BYTES, Prefixed, is_gzip, prefix, read_all, told_size};
+use crate::body::{PREFIX_BYTES, Prefixed, prefix, read_all, told_size};
+use crate::encoding::{Encoding, UNDERSTOOD};
 use crate::errors::{connect_response, empty_response, forward_metadata, to_status};
-use crate::gzip;
 use crate::json::Unknown;
 use crate::methods::{Method, is_open};
 use crate::router::{Inner, NoSuchService, not_found};
@@ -31,7 +34,8 @@ const ACCEPTED: &str = "application/grpc, application/grpc+proto, application/gr
                         application/json, application/json; charset=utf-8, application/proto";
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const PROTO: HeaderValue = HeaderValue::from_static("application/proto");
-const GZIP: HeaderValue = HeaderValue::from_static("gzip");
+/// What trailers of gRPC are called among the headers of an answer.
+const TRAILER: &str = "trailer-";
 
 /// How messages are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,8 +46,16 @@ enum Codec {
 
 /// Answers one call, whatever happens.
 pub(crate) async fn answer(inner: &Inner, method: &Method, request: Request<Body>) -> Response<Body> {
+    let is_get = method.reads && get::is_call(&request);
+    let request = match is_get {
+        true => match get::as_post(request) {
+            Ok(request) => request,
+            Err(fault) => return connect_response(&to_status(fault)),
+        },
+        false => request,
+    };
     if request.method() != http::Method::POST {
-        return empty_response(StatusCode::METHOD_NOT_ALLOWED, ALLOW, "POST");
+        return empty_response(StatusCode::METHOD_NOT_ALLOWED, ALLOW, if method.reads { "GET, POST" } else { "POST" });
     }
     let Some(codec) = codec(request.headers()) else {
         return empty_response(StatusCode::UNSUPPORTED_MEDIA_TYPE, ACCEPT_POST, ACCEPTED);
@@ -53,7 +65,11 @@ pub(crate) async fn answer(inner: &Inner, method: &Method, request: Request<Body
         Err(status) => connect_response(&status),
     };
     if response.extensions().get::<NoSuchService>().is_none() {
-        response.headers_mut().insert(ACCEPT_ENCODING, GZIP);
+        response.headers_mut().insert(ACCEPT_ENCODING, UNDERSTOOD);
+    }
+    if is_get {
+        // Between here and the caller a GET may be kept and answered again.
+        response.headers_mut().append(VARY, HeaderValue::from_static("Accept-Encoding"));
     }
     response
 }
@@ -70,7 +86,7 @@ async fn call(inner: &Inner, method: &Method, codec: Codec, request: Request<Bod
     if !is_open(&method.path) {
         Tenants::of(request.extensions()).map_err(to_status)?;
     }
-    let gzip = gzip::accepted(headers.get(ACCEPT_ENCODING));
+    let accepted = Encoding::accepted(headers);
 
     let work = async {
         let request = as_grpc(inner, method, codec, request).await.map_err(to_status)?;
@@ -78,7 +94,7 @@ async fn call(inner: &Inner, method: &Method, codec: Codec, request: Request<Bod
             Ok(response) => response,
             Err(never) => match never {},
         };
-        as_connect(inner, method, codec, gzip, response).await
+        as_connect(inner, method, codec, accepted, response).await
     };
     match inner.longest.into_iter().chain(timeout).min() {
         None => work.await,
@@ -118,7 +134,8 @@ async fn as_grpc(inner: &Inner, method: &Method, codec: Codec, request: Request<
     let (mut parts, body) = request.into_parts();
     let headers = &mut parts.headers;
     let told = told_size(headers);
-    let gzipped = is_gzip(headers)?;
+    let encoding = Encoding::of(headers)?;
+    let packed = encoding != Encoding::Identity;
     for name in [CONTENT_ENCODING, CONTENT_LENGTH, TRANSFER_ENCODING, ACCEPT_ENCODING, VERSION, TIMEOUT] {
         headers.remove(name);
     }
@@ -130,15 +147,14 @@ async fn as_grpc(inner: &Inner, method: &Method, codec: Codec, request: Request<
 
     let cap = method.cap;
     let body = match (codec, told) {
-        (Codec::Proto, Some(size)) if !gzipped => Body::new(Prefixed::new(size, body, cap)?),
+        (Codec::Proto, Some(size)) if !packed => Body::new(Prefixed::new(size, body, cap)?),
         _ => {
             let bytes = read_all(body, told, cap).await?;
-            let gzipped = gzipped && !bytes.is_empty();
             match codec {
-                Codec::Proto if gzipped => framed(gzip::inflate(&bytes, PREFIX_BYTES, cap)?, cap)?,
+                Codec::Proto if packed => framed(encoding.inflate(&bytes, PREFIX_BYTES, cap)?, cap)?,
                 Codec::Proto => Body::new(Prefixed::new(bytes.len(), Body::from(bytes), cap)?),
                 Codec::Json => {
-                    let json = if gzipped { gzip::inflate(&bytes, 0, cap)?.into() } else { bytes };
+                    let json = if packed { encoding.inflate(&bytes, 0, cap)?.into() } else { bytes };
                     let mut message = Vec::with_capacity(PREFIX_BYTES + json.len());
                     message.resize(PREFIX_BYTES, 0);
                     inner.methods.schema.read(method.input, &json, Unknown::Skip, &mut message)?;
@@ -164,7 +180,7 @@ async fn as_connect(
     inner: &Inner,
     method: &Method,
     codec: Codec,
-    gzip: bool,
+    accepted: Encoding,
     response: Response<Body>,
 ) -> Result<Response<Body>, Status> {
     let (parts, body) = response.into_parts();
@@ -174,13 +190,13 @@ async fn as_connect(
     if let Some(status) = Status::from_header_map(&parts.headers).filter(|s| s.code() != Code::Ok) {
         return Err(status);
     }
-    let mut message = message(body).await?;
+    let (mut message, trailers) = message(body).await?;
     if message.len() < PREFIX_BYTES {
         return Err(to_status(Fault::internal("the service gave no answer")));
     }
     message.advance(PREFIX_BYTES);
 
-    let mut body = match codec {
+    let body = match codec {
         Codec::Proto => message,
         Codec::Json => {
             let mut json = Vec::with_capacity(message.len() * 2 + 2);
@@ -190,17 +206,27 @@ async fn as_connect(
     };
     let mut response = Response::new(Body::empty());
     forward_metadata(&parts.headers, response.headers_mut());
-    if gzip && body.len() >= gzip::GZIP_ABOVE_BYTES {
-        body = gzip::deflate(&body).into();
-        response.headers_mut().insert(CONTENT_ENCODING, GZIP);
+    for (name, value) in &trailers {
+        if let Ok(name) = HeaderName::try_from(format!("{TRAILER}{name}"))
+            && !name.as_str().starts_with("trailer-grpc-")
+        {
+            response.headers_mut().append(name, value.clone());
+        }
     }
+    *response.body_mut() = match (accepted.deflate(&body), accepted.header()) {
+        (Some(packed), Some(header)) => {
+            response.headers_mut().insert(CONTENT_ENCODING, header);
+            Body::from(packed)
+        }
+        _ => Body::from(body),
+    };
     response.headers_mut().insert(CONTENT_TYPE, if codec == Codec::Json { JSON } else { PROTO });
-    *response.body_mut() = Body::from(body);
     Ok(response)
 }
 
-/// The one message of an answer with its prefix, or the status in the trailers.
-async fn message(mut body: Body) -> Result<Bytes, Status> {
+/// The one message of an answer with its prefix, and the trailers; or the status in those.
+async fn message(mut body: Body) -> Result<(Bytes, HeaderMap), Status> {
+    let mut trailers = HeaderMap::new();
     let mut first = Bytes::new();
     let mut all = BytesMut::new();
     while let Some(frame) = body.frame().await {
@@ -214,12 +240,12 @@ async fn message(mut body: Body) -> Result<Bytes, Status> {
                 all.extend_from_slice(&data);
             }
             Err(frame) => {
-                let trailers = frame.into_trailers().unwrap_or_default();
+                trailers = frame.into_trailers().unwrap_or_default();
                 if let Some(status) = Status::from_header_map(&trailers).filter(|s| s.code() != Code::Ok) {
                     return Err(status);
                 }
             }
         }
     }
-    Ok(if all.is_empty() { first } else { all.freeze() })
+    Ok((if all.is_empty() { first } else { all.freeze() }, trailers))
 }

@@ -8,9 +8,6 @@ use std::io::Read;
 use flamestore_model::{Fault, Kind};
 use libdeflater::{CompressionLvl, Compressor, Decompressor};
 
-/// Answers smaller than this are not worth compressing: they fit in one packet anyway.
-pub(crate) const GZIP_ABOVE_BYTES: usize = 1400;
-
 /// Deflate cannot make anything more than about 1032 times smaller; a trailer that claims more lies.
 const MAX_RATIO: usize = 1032;
 
@@ -81,22 +78,6 @@ pub(crate) fn deflate(bytes: &[u8]) -> Vec<u8> {
     })
 }
 
-/// Whether an `Accept-Encoding` value allows gzip.
-pub(crate) fn accepted(accept_encoding: Option<&http::HeaderValue>) -> bool {
-    let Some(text) = accept_encoding.and_then(|v| v.to_str().ok()) else { return false };
-    let mut any = false;
-    for entry in text.split(',') {
-        let mut parts = entry.split(';');
-        let name = parts.next().unwrap_or("").trim();
-        let refused = parts.any(|p| p.trim().strip_prefix("q=").and_then(|q| q.parse().ok()) == Some(0.0));
-        if name.eq_ignore_ascii_case("gzip") {
-            return !refused;
-        }
-        any |= name == "*" && !refused;
-    }
-    any
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -130,22 +111,5 @@ mod tests {
         liar[size - 4..].copy_from_slice(&10u32.to_le_bytes());
         assert!(inflate(&liar, 0, 1 << 20).is_err());
         assert_eq!(inflate(b"{}", 0, 100).unwrap_err().kind, Kind::Invalid);
-    }
-
-    #[test]
-    fn gzip_is_sent_only_to_those_who_accept_it() {
-        for (header, want) in [
-            ("gzip", true),
-            ("deflate, gzip;q=1.0", true),
-            ("*", true),
-            ("gzip;q=0", false),
-            ("gzip;q=0.0", false),
-            ("gzip;q=0.5", true),
-            ("br", false),
-            ("identity", false),
-        ] {
-            assert_eq!(accepted(Some(&http::HeaderValue::from_static(header))), want, "{header}");
-        }
-        assert!(!accepted(None));
     }
 }

@@ -23,10 +23,12 @@ pub mod tenant;
 mod accept;
 mod body;
 mod connect;
+mod encoding;
 mod grpc;
 mod gzip;
 mod health;
 mod methods;
+mod zstandard;
 
 pub use accept::Capabilities;
 pub use body::read_body;

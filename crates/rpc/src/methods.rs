@@ -12,11 +12,24 @@ use crate::observe::route_label;
 /// Services that answer without a tenant.
 const OPEN: [&str; 2] = ["/version.v1.", "/grpc."];
 
+/// Paths of methods that change nothing, or what these begin with: they may be called with a GET.
+const READS: [&str; 7] = [
+    "/querier.v1.QuerierService/",
+    "/version.v1.Version/",
+    "/capabilities.v1.FeatureFlagsService/",
+    "/settings.v1.SettingsService/Get",
+    "/adhocprofiles.v1.AdHocProfileService/Get",
+    "/adhocprofiles.v1.AdHocProfileService/List",
+    "/adhocprofiles.v1.AdHocProfileService/Diff",
+];
+
 #[derive(Debug)]
 pub(crate) struct Method {
     pub(crate) input: MessageIndex,
     pub(crate) output: MessageIndex,
     pub(crate) unary: bool,
+    /// Changes nothing.
+    pub(crate) reads: bool,
     /// Connect leaves it to a plain HTTP endpoint of the same path.
     pub(crate) plain: bool,
     pub(crate) cap: usize,
@@ -44,6 +57,7 @@ impl Methods {
                     input: find(method.input().full_name())?,
                     output: find(method.output().full_name())?,
                     unary: !method.is_client_streaming() && !method.is_server_streaming(),
+                    reads: READS.iter().any(|prefix| path.starts_with(prefix)),
                     plain: plain_services.iter().any(|s| s == service.full_name()),
                     cap: caps.of(&path),
                     label: route_label(&path).into(),

@@ -195,9 +195,16 @@ mod tests {
 
     #[test]
     fn labels_are_the_words_of_the_path() {
-        assert_eq!(route_label("/push.v1.PusherService/Push"), "push_v1_pusherservice_push");
-        assert_eq!(route_label("/pyroscope/render-diff"), "pyroscope_render_diff");
-        assert_eq!(route_label("/"), "root");
+        for (path, label) in [
+            ("/", "root"),
+            ("/ready", "ready"),
+            ("/push.v1.PusherService/Push", "push_v1_pusherservice_push"),
+            ("/querier.v1.QuerierService/SelectMergeStacktraces", "querier_v1_querierservice_selectmergestacktraces"),
+            ("/pyroscope/render", "pyroscope_render"),
+            ("/pyroscope/render-diff", "pyroscope_render_diff"),
+        ] {
+            assert_eq!(route_label(path), label);
+        }
     }
 
     #[test]

@@ -11,7 +11,7 @@ use flamestore_clock::{Clock, SystemClock};
 use flamestore_model::Fault;
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use http::header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, HeaderValue, VARY};
+use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderValue, VARY};
 use http::{Request, Response, StatusCode};
 use http_body::Body as _;
 use http_body_util::BodyExt;
@@ -22,6 +22,7 @@ use tower::Service;
 
 use crate::body::told_size;
 use crate::caps::BodyCaps;
+use crate::encoding::{COMPRESS_ABOVE_BYTES, Encoding};
 use crate::errors::{plain_response, text_response};
 use crate::health::AlwaysServing;
 use crate::methods::{Method, Methods};
@@ -302,7 +303,7 @@ pub(crate) fn not_found() -> Response<Body> {
 }
 
 async fn plain(inner: &Inner, request: Request<Body>) -> Response<Body> {
-    let gzip = gzip::accepted(request.headers().get(ACCEPT_ENCODING));
+    let gzip = Encoding::accepts_gzip(request.headers());
     let response = match inner.plain.clone().call(request).await {
         Ok(response) => response,
         Err(never) => match never {},
@@ -319,7 +320,7 @@ async fn compress(response: Response<Body>) -> Response<Body> {
     let headers = response.headers();
     let kind = headers.get(CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or("");
     let text = ["text/", "application/json", "application/javascript", "image/svg"].iter().any(|t| kind.starts_with(t));
-    if !text || size < gzip::GZIP_ABOVE_BYTES as u64 || headers.contains_key(CONTENT_ENCODING) {
+    if !text || size < COMPRESS_ABOVE_BYTES as u64 || headers.contains_key(CONTENT_ENCODING) {
         return response;
     }
     let (mut parts, body) = response.into_parts();

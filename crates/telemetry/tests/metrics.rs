@@ -2,7 +2,6 @@
 
 use flamestore_model::Discard;
 use flamestore_telemetry::metrics::distributor::ReceivedProfile;
-use flamestore_telemetry::metrics::http::route_label;
 use flamestore_telemetry::metrics::objstore::Operation;
 use flamestore_telemetry::metrics::{MAX_TENANT_LABELS, reference_markdown};
 use flamestore_telemetry::{BuildInfo, Metrics};
@@ -13,7 +12,7 @@ const BUILD: BuildInfo = BuildInfo { version: "1.2.3", revision: "abc", branch: 
 
 fn used() -> Metrics {
     let m = Metrics::new(&BUILD);
-    let request = m.http.route("POST", &route_label("/push.v1.PusherService/Push")).begin();
+    let request = m.http.route("POST", "push_v1_pusherservice_push").begin();
     request.finish("200", 0.02, 1000, 10);
     m.distributor.received("team-a", "process_cpu").observe(&ReceivedProfile {
         compressed_bytes: 20_000,

@@ -2,13 +2,16 @@
 
 use std::io::{Read, Write};
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::body::Body;
-use flamestore_rpc::Front;
+use flamestore_proto::settings::v1::settings_service_server::SettingsServiceServer;
+use flamestore_rpc::{Front, Router};
 use http::Method;
+use http_body::Frame;
 use prost::Message;
 
-use super::support::{CAP, PUSH, SET, Seen, ask, front, post_json, pushed};
+use super::support::{CAP, PUSH, SET, Seen, Settings, ask, front, post_json, pushed};
 
 fn one() -> Front {
     front(false, Arc::default())
@@ -20,12 +23,17 @@ fn gz(bytes: &[u8]) -> Vec<u8> {
     out.finish().unwrap()
 }
 
+fn zstd(bytes: &[u8]) -> Vec<u8> {
+    zstd::encode_all(bytes, 3).unwrap()
+}
+
 fn framed(message: &[u8]) -> Vec<u8> {
     [&[0][..], &(message.len() as u32).to_be_bytes(), message].concat()
 }
 
 const PROTO: (&str, &str) = ("content-type", "application/proto");
 const JSON: (&str, &str) = ("content-type", "application/json");
+const ZSTD: (&str, &str) = ("content-encoding", "zstd");
 const GZIP: (&str, &str) = ("content-encoding", "gzip");
 
 #[tokio::test]
@@ -42,17 +50,19 @@ async fn a_push_is_the_same_in_every_clothing() {
         ask(&front, Method::POST, PUSH, &[PROTO], message.clone()).await,
         ask(&front, Method::POST, PUSH, &[PROTO], chunks).await,
         ask(&front, Method::POST, PUSH, &[PROTO, GZIP], gz(&message)).await,
+        ask(&front, Method::POST, PUSH, &[PROTO, ZSTD], zstd(&message)).await,
         ask(&front, Method::POST, PUSH, &[PROTO, ("content-encoding", "identity")], message.clone()).await,
     ] {
         assert_eq!((answer.status.as_u16(), answer.body.len()), (200, 0), "{}", answer.text());
         assert_eq!((answer.header("x-bytes"), answer.header("content-type")), ("20000", "application/proto"));
-        assert_eq!(answer.header("accept-encoding"), "gzip");
+        assert_eq!(answer.header("accept-encoding"), "gzip, zstd");
         assert!(!answer.headers.contains_key("grpc-status"));
     }
     let json = r#"{"series":[{"samples":[{"rawProfile":"AQEB"}]}]}"#;
     for answer in [
         post_json(&front, PUSH, json).await,
         ask(&front, Method::POST, PUSH, &[JSON, GZIP], gz(json.as_bytes())).await,
+        ask(&front, Method::POST, PUSH, &[JSON, ZSTD], zstd(json.as_bytes())).await,
         ask(&front, Method::POST, PUSH, &[("content-type", "application/json; charset=utf-8")], json).await,
         ask(&front, Method::POST, PUSH, &[JSON, ("connect-protocol-version", "1")], json).await,
     ] {
@@ -69,7 +79,7 @@ async fn a_push_is_the_same_in_every_clothing() {
 #[tokio::test]
 async fn an_empty_proto_body_is_an_empty_message_and_an_empty_json_body_is_an_error() {
     let front = one();
-    for headers in [&[PROTO][..], &[PROTO, ("content-length", "0")], &[PROTO, GZIP]] {
+    for headers in [&[PROTO][..], &[PROTO, ("content-length", "0")], &[PROTO, GZIP], &[PROTO, ZSTD]] {
         assert_eq!(ask(&front, Method::POST, PUSH, headers, "").await.status, 200);
     }
     assert_eq!(post_json(&front, PUSH, "").await.code(), (400, "invalid_argument".into()));
@@ -97,6 +107,101 @@ async fn what_is_no_call_is_refused_as_http_knows_it() {
 }
 
 #[tokio::test]
+async fn methods_that_only_read_take_a_get() {
+    let front = one();
+    let get = async |query: &str| {
+        ask(&front, Method::GET, &format!("/version.v1.Version/Version?{query}"), &[("accept-encoding", "gzip")], "")
+            .await
+    };
+    let empty_gzip: String = gz(b"{}").iter().map(|b| format!("%{b:02x}")).collect();
+    for query in [
+        "connect=v1&encoding=json&message=%7B%7D".to_owned(),
+        "message=%7b%7D&encoding=json".to_owned(),
+        "connect=v1&encoding=json&base64=1&message=e30".to_owned(),
+        "connect=v1&encoding=json&base64=1&message=e30%3D".to_owned(),
+        format!("connect=v1&encoding=json&compression=gzip&message={empty_gzip}"),
+    ] {
+        let answer = get(&query).await;
+        assert_eq!((answer.status.as_u16(), answer.text().as_str()), (200, r#"{"QuerierAPI":"1"}"#), "{query}");
+        assert_eq!((answer.header("content-type"), answer.header("vary")), ("application/json", "Accept-Encoding"));
+    }
+    let proto = get("connect=v1&encoding=proto&message=").await;
+    assert_eq!((&proto.body[..], proto.header("content-type")), (&[8, 1][..], "application/proto"));
+    let refused = (400, "invalid_argument".to_owned());
+    for query in [
+        "connect=v2&encoding=json&message={}",
+        "connect=v1&encoding=json",
+        "connect=v1&encoding=json&base64=1&message=!",
+    ] {
+        assert_eq!(get(&query.replace(['{', '}'], "")).await.code(), refused, "{query}");
+    }
+    assert_eq!(get("connect=v1&encoding=json&compression=br&message=%7B%7D").await.code().0, 501);
+    assert_eq!(get("connect=v1&encoding=xml&message=%7B%7D").await.status, 415);
+    assert_eq!((get("").await.status.as_u16(), get("").await.header("allow")), (405, "GET, POST"));
+
+    // What writes takes none.
+    let query = "connect=v1&encoding=json&message=%7B%7D";
+    for path in [PUSH, SET] {
+        let answer = ask(&front, Method::GET, &format!("{path}?{query}"), &[], "").await;
+        assert_eq!((answer.status.as_u16(), answer.header("allow")), (405, "POST"), "{path}");
+    }
+    let path = format!("/settings.v1.SettingsService/Get?{query}");
+    let answer = ask(&front, Method::GET, &path, &[("connect-timeout-ms", "5")], "").await;
+    assert_eq!(answer.code(), (504, "deadline_exceeded".into()));
+    let strict = super::support::front(true, Arc::default());
+    assert_eq!(ask(&strict, Method::GET, &path, &[], "").await.code().0, 401);
+}
+
+#[tokio::test]
+async fn no_call_takes_longer_than_the_server_allows_whatever_its_caller_does() {
+    let routes = tonic::service::Routes::new(SettingsServiceServer::new(Settings));
+    let front = Router::new(routes).longest(Duration::from_millis(5)).build().unwrap();
+    let path = "/settings.v1.SettingsService/Get";
+    for timeout in [&[][..], &[("connect-timeout-ms", "9999999999")]] {
+        let answer = ask(&front, Method::POST, path, &[&[JSON], timeout].concat(), "{}").await;
+        assert_eq!(answer.code(), (504, "deadline_exceeded".into()));
+    }
+}
+
+/// Answers with metadata behind its message.
+#[derive(Clone)]
+struct Trailing;
+
+impl tonic::server::NamedService for Trailing {
+    const NAME: &'static str = "version.v1.Version";
+}
+
+impl tower::Service<http::Request<tonic::body::Body>> for Trailing {
+    type Response = http::Response<tonic::body::Body>;
+    type Error = std::convert::Infallible;
+    type Future = std::future::Ready<Result<Self::Response, Self::Error>>;
+
+    fn poll_ready(&mut self, _: &mut std::task::Context<'_>) -> std::task::Poll<Result<(), Self::Error>> {
+        std::task::Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, _: http::Request<tonic::body::Body>) -> Self::Future {
+        let trailers =
+            [("grpc-status", "0"), ("x-scanned", "7")].map(|(n, v)| (n.parse().unwrap(), v.parse().unwrap()));
+        let frames = [Frame::data(framed(&[8, 1]).into()), Frame::trailers(http::HeaderMap::from_iter(trailers))];
+        let body = http_body_util::StreamBody::new(futures::stream::iter(
+            frames.map(Ok::<Frame<bytes::Bytes>, tonic::Status>),
+        ));
+        let response = http::Response::builder().header("x-first", "1").header("content-type", "application/grpc");
+        std::future::ready(Ok(response.body(tonic::body::Body::new(body)).unwrap()))
+    }
+}
+
+#[tokio::test]
+async fn trailers_become_headers_with_their_prefix() {
+    let front = Router::new(tonic::service::Routes::new(Trailing)).build().unwrap();
+    let answer = post_json(&front, "/version.v1.Version/Version", "{}").await;
+    assert_eq!((answer.status.as_u16(), answer.text().as_str()), (200, r#"{"QuerierAPI":"1"}"#));
+    assert_eq!((answer.header("x-first"), answer.header("trailer-x-scanned")), ("1", "7"));
+    assert!(answer.headers.keys().all(|name| !name.as_str().contains("grpc")), "{:?}", answer.headers);
+}
+
+#[tokio::test]
 async fn headers_of_connect_are_checked() {
     let front = one();
     let with =
@@ -104,7 +209,7 @@ async fn headers_of_connect_are_checked() {
     assert_eq!(with("connect-protocol-version", "9").await, (400, "invalid_argument".into()));
     assert_eq!(with("connect-timeout-ms", "soon").await, (400, "invalid_argument".into()));
     assert_eq!(with("connect-timeout-ms", "20000").await.0, 200);
-    assert_eq!(with("content-encoding", "zstd").await, (501, "unimplemented".into()));
+    assert_eq!(with("content-encoding", "br").await, (501, "unimplemented".into()));
     assert_eq!(with("accept", "a/b/c").await.0, 400);
     assert_eq!(ask(&front, Method::GET, "/page", &[("accept", "a/b/c")], "").await.status, 400);
     let set = ask(&front, Method::POST, SET, &[JSON, ("accept", "*/*;allow-utf8-labelnames=true")], "{}").await;
@@ -132,6 +237,11 @@ async fn large_answers_are_compressed_for_those_who_accept_it() {
     let mut text = String::new();
     flate2::read::GzDecoder::new(&answer.body[..]).read_to_string(&mut text).unwrap();
     assert_eq!(text, large);
+    for both in ["zstd", "gzip, deflate, br, zstd"] {
+        let answer = ask(&front, Method::POST, SET, &[JSON, ("accept-encoding", both)], large.clone()).await;
+        assert_eq!(answer.header("content-encoding"), "zstd");
+        assert_eq!(zstd::decode_all(&answer.body[..]).unwrap(), large.as_bytes());
+    }
     for (headers, body) in [(vec![JSON], large), (vec![JSON, accept], "{}".to_owned())] {
         let answer = ask(&front, Method::POST, SET, &headers, body.clone()).await;
         assert_eq!((answer.header("content-encoding"), answer.text()), ("", body));
@@ -152,6 +262,9 @@ async fn bombs_and_rubbish_are_the_callers_fault() {
         async |headers: &[(&str, &str)], body: Vec<u8>| ask(&front, Method::POST, PUSH, headers, body).await.code();
     assert_eq!(ask(&[PROTO, GZIP], bomb.clone()).await, limited);
     assert_eq!(ask(&[JSON, GZIP], bomb).await, limited);
+    assert_eq!(ask(&[PROTO, ZSTD], zstd(&vec![0; 20 * CAP])).await, limited);
+    assert_eq!(ask(&[JSON, ZSTD], zstd(&vec![0; 20 * CAP])).await, limited);
+    assert_eq!(ask(&[PROTO, ZSTD], b"{}".to_vec()).await, invalid);
     assert_eq!(ask(&[PROTO], large.clone()).await, limited);
     assert_eq!(ask(&[PROTO, ("content-length", &huge)], vec![]).await, limited);
     assert_eq!(ask(&[JSON], large).await, limited);

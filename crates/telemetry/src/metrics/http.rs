@@ -77,7 +77,7 @@ impl HttpMetrics {
         }
     }
 
-    /// The metrics of a route. `method` is the HTTP method or `gRPC`; `route` is what [`route_label`] made.
+    /// The metrics of a route. `method` is the HTTP method or `gRPC`; `route` is the label that the doors gave it.
     pub fn route(&self, method: &'static str, route: &str) -> Arc<RouteMetrics> {
         let known = self.routes.read().get(&(method, Arc::from(route))).cloned();
         known.unwrap_or_else(|| {
@@ -138,32 +138,5 @@ impl InFlight {
 impl Drop for InFlight {
     fn drop(&mut self) {
         self.route.inflight.dec();
-    }
-}
-
-/// The label of a registered route: lower case, everything but letters and digits as `_`; `/` is `root`.
-pub fn route_label(path: &str) -> String {
-    let inner = path.trim_matches('/');
-    if inner.is_empty() {
-        return "root".to_owned();
-    }
-    inner.chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '_' }).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn routes_are_labelled_as_dashboards_expect() {
-        for (path, label) in [
-            ("/", "root"),
-            ("/ready", "ready"),
-            ("/push.v1.PusherService/Push", "push_v1_pusherservice_push"),
-            ("/querier.v1.QuerierService/SelectMergeStacktraces", "querier_v1_querierservice_selectmergestacktraces"),
-            ("/pyroscope/render", "pyroscope_render"),
-        ] {
-            assert_eq!(route_label(path), label);
-        }
     }
 }
