@@ -105,7 +105,7 @@ mod tests {
         budget.grow(60);
         let held = budget.admit(40, SOON, || panic!("there is room")).await.unwrap();
         let fault = budget.admit(1, SOON, || {}).await.unwrap_err();
-        assert!(fault.message.contains("max_memory_bytes"), "{fault}");
+        assert!(fault.message.contains("ingester.max_head_bytes"), "{fault}");
         let (admitted, ()) = tokio::join!(budget.admit(40, Duration::from_secs(60), || {}), async { drop(held) });
         assert_eq!(budget.used(), 100);
         drop(admitted);

@@ -20,7 +20,7 @@ use crate::config::EngineConfig;
 use crate::epoch::Epoch;
 use crate::observe::{Observe, Replayed, Stats};
 use crate::push::{blocking, refuse_all};
-use crate::store::{State, Store, next_number};
+use crate::store::{MaxSeries, State, Store, next_number};
 use crate::{catalog, identity, replay};
 
 /// How often the age of the heads is looked at.
@@ -44,13 +44,21 @@ pub struct Parts {
 /// it has started, everything is refused as unavailable. Dropping it at any moment loses nothing that was acknowledged.
 pub struct Engine {
     parts: Parts,
+    max_series: MaxSeries,
     store: OnceLock<Arc<Store>>,
 }
 
 impl Engine {
     /// Does no IO.
     pub fn new(parts: Parts) -> Self {
-        Engine { parts, store: OnceLock::new() }
+        Engine { parts, max_series: Arc::new(|_| None), store: OnceLock::new() }
+    }
+
+    /// Refuses profiles that would bring a tenant more series than this between two cuts.
+    #[must_use]
+    pub fn with_max_series(mut self, max_series: MaxSeries) -> Self {
+        self.max_series = max_series;
+        self
     }
 
     /// Loads the list of blocks and replays the log. Call it once.
@@ -86,6 +94,7 @@ impl Engine {
             cache,
             clock,
             observer,
+            max_series: self.max_series.clone(),
             ingester,
             wal,
             budget,

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use flamestore_api::PushedProfile;
-use flamestore_model::{Fault, TenantId};
+use flamestore_model::{Fault, StoredSeries, TenantId};
 use flamestore_pprof::Normalized;
 use parking_lot::RwLock;
 use tokio::sync::Notify;
@@ -108,6 +108,16 @@ impl Epoch {
     /// Whether storing this profile would wait for nobody, as far as one can tell without waiting.
     pub(crate) fn is_free(&self, tenant: &TenantId, profile: &PushedProfile) -> bool {
         self.get(tenant).is_none_or(|heads| heads.is_free(profile))
+    }
+
+    /// Makes place for the series of a profile that is about to be logged, or refuses all of it.
+    pub(crate) fn admit(&self, tenant: &TenantId, series: &[StoredSeries], max: Option<u64>) -> Result<(), Fault> {
+        self.heads_of(tenant).admit(series, max)
+    }
+
+    /// Series of all tenants.
+    pub(crate) fn series(&self) -> usize {
+        self.heads.read().values().map(|heads| heads.series()).sum()
     }
 
     /// Stores one profile. Blocks while a query reads the same service.

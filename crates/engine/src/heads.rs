@@ -1,22 +1,28 @@
 //! The newest profiles of one tenant in one epoch: a head for each service.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use flamestore_api::PushedProfile;
 use flamestore_head::DatasetHead;
 use flamestore_model::labels::names;
-use flamestore_model::{Fault, Labels, Select, StoredSeries, TimeRange};
+use flamestore_model::{Fault, FaultId, Fingerprint, Labels, Select, StoredSeries, TimeRange};
 use flamestore_pprof::Normalized;
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 
 use crate::budget::Budget;
+
+/// When a refused series may try again: place comes only with the next cut, so not at once.
+const AGAIN_AFTER_SECS: u32 = 60;
 
 /// Gives its bytes back to the budget when the last query has let go of it.
 #[derive(Debug)]
 pub(crate) struct TenantHeads {
     datasets: RwLock<HashMap<Box<str>, Arc<Dataset>>>,
+    /// The series of all services, also those of profiles that are being logged. Two that share a fingerprint by accident
+    /// count as one.
+    series: Mutex<HashSet<Fingerprint>>,
     budget: Arc<Budget>,
     bytes: AtomicUsize,
 }
@@ -26,7 +32,34 @@ pub(crate) type Dataset = RwLock<DatasetHead>;
 
 impl TenantHeads {
     pub(crate) fn new(budget: Arc<Budget>) -> Self {
-        TenantHeads { datasets: RwLock::default(), budget, bytes: AtomicUsize::new(0) }
+        TenantHeads { datasets: RwLock::default(), series: Mutex::default(), budget, bytes: AtomicUsize::new(0) }
+    }
+
+    /// Makes place for the series of one profile, all of them or none.
+    ///
+    /// # Errors
+    /// `Limited` when there would be more than `max` series.
+    pub(crate) fn admit(&self, stored: &[StoredSeries], max: Option<u64>) -> Result<(), Fault> {
+        let all: HashSet<Fingerprint> = stored.iter().map(|s| s.labels.fingerprint()).collect();
+        let mut known = self.series.lock();
+        if let Some(max) = max {
+            let new = all.iter().filter(|f| !known.contains(f)).count();
+            if new > 0 && (known.len() + new) as u64 > max {
+                let have = known.len();
+                return Err(Fault::over(
+                    FaultId::TooManySeries,
+                    format_args!("maximum active series: there are {have}, and the profile brings {new} more"),
+                    max,
+                )
+                .again_after(AGAIN_AFTER_SECS));
+            }
+        }
+        known.extend(all);
+        Ok(())
+    }
+
+    pub(crate) fn series(&self) -> usize {
+        self.series.lock().len()
     }
 
     /// Stores one profile; says by how many bytes the heads have grown. Blocks while a query reads the same service.
@@ -118,4 +151,28 @@ fn by_service(series: &[StoredSeries]) -> Vec<(&str, Vec<StoredSeries>)> {
         }
     }
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn series(names: &[&str]) -> Vec<StoredSeries> {
+        let one = |name: &&str| StoredSeries { labels: Labels::from_pairs([("a", *name)]), group: 0, column: 0 };
+        names.iter().map(one).collect()
+    }
+
+    #[test]
+    fn a_profile_gets_place_for_all_of_its_series_or_for_none() {
+        let heads = TenantHeads::new(Budget::new(1 << 20));
+        heads.admit(&series(&["x", "y", "x"]), Some(3)).unwrap();
+        let fault = heads.admit(&series(&["x", "z", "w"]), Some(3)).unwrap_err();
+        assert_eq!(fault.id, FaultId::TooManySeries);
+        assert!(fault.message.contains("there are 2, and the profile brings 2 more; limit 3"), "{fault}");
+        assert_eq!(heads.series(), 2);
+        heads.admit(&series(&["z"]), Some(3)).unwrap();
+        heads.admit(&series(&["x", "y", "z"]), Some(1)).unwrap();
+        heads.admit(&series(&["v"]), None).unwrap();
+        assert_eq!(heads.series(), 4);
+    }
 }

@@ -24,3 +24,4 @@ mod store;
 pub use config::EngineConfig;
 pub use engine::{Engine, Parts};
 pub use observe::{CutReason, Flushed, Observe, Replayed, Silent, Stats};
+pub use store::MaxSeries;

@@ -85,6 +85,8 @@ pub struct Stats {
     pub memory_bytes: usize,
     /// Of the heads that are filling.
     pub head_bytes: usize,
+    /// Of all tenants, in the heads that are filling.
+    pub series: usize,
     /// Cut and not all in the bucket yet.
     pub epochs_flushing: usize,
     pub log_bytes: u64,

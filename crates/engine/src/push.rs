@@ -55,6 +55,13 @@ impl Store {
             }
         };
         let guard = self.enter();
+        let max_series = (self.max_series)(tenant);
+        for one in &mut decoded {
+            let Ok((profile, _)) = one else { continue };
+            if let Err(fault) = guard.0.admit(tenant, &profile.series, max_series) {
+                *one = Err(fault);
+            }
+        }
         let records: Vec<_> = decoded
             .iter()
             .filter_map(|d| d.as_ref().ok())

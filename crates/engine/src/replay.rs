@@ -139,6 +139,8 @@ fn apply(receiver: &Mutex<Receiver<Work>>, found: &Counts) {
         let tenant = logged.tenant.clone();
         let applied = logged.into_profile().map_err(Fault::from).and_then(|profile| {
             let normalized = decode_logged(&profile)?;
+            // It was accepted once: no bound refuses it now.
+            epoch.admit(&tenant, &profile.series, None)?;
             epoch.append(&tenant, &profile, &normalized)
         });
         match applied {

@@ -18,12 +18,16 @@ use crate::epoch::{Epoch, Guard};
 use crate::heads::TenantHeads;
 use crate::observe::{CutReason, Observe, Stats};
 
+/// The most series a tenant may have between two cuts, asked at every push; `None` = no bound.
+pub type MaxSeries = Arc<dyn Fn(&TenantId) -> Option<u64> + Send + Sync>;
+
 pub(crate) struct Store {
     pub(crate) config: EngineConfig,
     pub(crate) bucket: Bucket,
     pub(crate) cache: Arc<BlockCache>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) observer: Arc<dyn Observe>,
+    pub(crate) max_series: MaxSeries,
     /// This store's name.
     pub(crate) ingester: String,
     pub(crate) wal: Wal,
@@ -156,6 +160,7 @@ impl Store {
         Stats {
             memory_bytes: self.budget.used(),
             head_bytes: state.current.head_bytes(),
+            series: state.current.series(),
             epochs_flushing: state.flushing.len(),
             log_bytes: self.wal.bytes(),
             log_segments: self.wal.segments(),

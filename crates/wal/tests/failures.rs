@@ -93,7 +93,7 @@ async fn a_queue_that_stays_full_refuses() {
     };
     let (stuck, refused) = tokio::join!(stuck, refused);
     assert_eq!(refused.kind, Kind::Unavailable);
-    assert!(refused.message.contains("max_queue_bytes"), "{refused}");
+    assert!(refused.message.contains("wal_queue_bytes"), "{refused}");
     stuck.unwrap();
     scenario.teardown();
 }

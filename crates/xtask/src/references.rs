@@ -4,7 +4,7 @@ use std::fs;
 
 use crate::shell::{Failure, build_for_tests, output, root, target_dir};
 
-const PAGES: &[&str] = &["config", "metrics"];
+const PAGES: &[&str] = &["config", "errors", "metrics"];
 
 /// Fails when a page in `docs/reference` is not what the binary would write.
 pub(crate) fn check() -> Result<(), Failure> {

@@ -45,6 +45,7 @@ impl Observers {
     pub(crate) fn store(&self, stats: &Stats) {
         let gauge = |n: usize| i64::try_from(n).unwrap_or(i64::MAX);
         self.metrics.head.size_bytes.with(["profiles"]).set(gauge(stats.head_bytes));
+        self.metrics.head.series.set(gauge(stats.series));
         self.metrics.wal.size_bytes.set(i64::try_from(stats.log_bytes).unwrap_or(i64::MAX));
         self.metrics.wal.segments.set(gauge(stats.log_segments));
         self.metrics.query.blocks_loaded.set(gauge(stats.blocks));

@@ -63,6 +63,7 @@ pub(crate) async fn run(config: Config, clock: Arc<dyn Clock>) -> Result<(), Fau
     let engine = flamestore_ingester::engine(
         &config,
         IngesterParts {
+            overrides: overrides.clone(),
             bucket: bucket.clone(),
             clock: clock.clone(),
             chance: chance.clone(),

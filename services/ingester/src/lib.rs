@@ -9,11 +9,16 @@ use flamestore_block::BlockCache;
 use flamestore_clock::{Chance, Clock};
 use flamestore_config::Config;
 use flamestore_engine::{Engine, Observe, Parts, Replayed};
+use flamestore_limits::Overrides;
 use flamestore_model::Fault;
 use flamestore_objstore::Bucket;
 
+/// Ingesters that share a tenant's series. One process is the only one.
+const INGESTERS: usize = 1;
+
 /// The things an ingester works with.
 pub struct IngesterParts {
+    pub overrides: Arc<Overrides>,
     pub bucket: Bucket,
     pub clock: Arc<dyn Clock>,
     pub chance: Arc<dyn Chance>,
@@ -23,17 +28,11 @@ pub struct IngesterParts {
 
 /// The store of this process, not started.
 pub fn engine(config: &Config, parts: IngesterParts) -> Arc<Engine> {
-    let IngesterParts { bucket, clock, chance, observer, wal_observer } = parts;
+    let IngesterParts { overrides, bucket, clock, chance, observer, wal_observer } = parts;
     let cache = BlockCache::new(config.querier.block_cache_bytes as u64);
-    Arc::new(Engine::new(Parts {
-        config: settings::engine(config),
-        bucket,
-        cache,
-        clock,
-        chance,
-        observer,
-        wal_observer,
-    }))
+    let engine =
+        Engine::new(Parts { config: settings::engine(config), bucket, cache, clock, chance, observer, wal_observer });
+    Arc::new(engine.with_max_series(Arc::new(move |tenant| overrides.of(tenant).max_series(INGESTERS))))
 }
 
 /// Reads the bucket and the log, and says in the log what was found.

@@ -23,11 +23,6 @@ const NOT_YET: &[(&str, &str)] = &[
     ("server.grpc_server_max_send_msg_size", "messages are bounded by the limits of their kind"),
     ("server.grpc_server_max_concurrent_streams", "streams are bounded by the connection"),
     ("server.log_request_at_info_level_enabled", "requests are counted, not logged"),
-    ("limits.ingestion_limit", "quotas are not built yet"),
-    ("limits.distributor_sampling", "sampling is not built yet"),
-    ("limits.distributor_usage_groups", "usage groups are not built yet"),
-    ("limits.max_local_series_per_tenant", SERIES),
-    ("limits.max_global_series_per_tenant", SERIES),
     ("limits.max_query_parallelism", "a query reads a fixed number of blocks at a time"),
     ("limits.query_analysis_enabled", "AnalyzeQuery answers that the cost is unknown"),
     ("limits.query_analysis_series_enabled", "AnalyzeQuery answers that the cost is unknown"),
@@ -39,7 +34,6 @@ const NOT_YET: &[(&str, &str)] = &[
 const CLUSTER: &str = "there is one process and no cluster yet";
 const COMPACTOR: &str = "blocks are not compacted or removed yet";
 const RETENTION: &str = "nothing is removed yet: keep an eye on the disk";
-const SERIES: &str = "series are bounded by the memory of heads, not by number";
 
 /// Why what a path sets is not used yet.
 pub(super) fn why(path: &str) -> Option<&'static str> {

@@ -113,7 +113,7 @@ fn memory_is_bounded_while_the_bucket_is_down_and_pushes_go_on_when_it_is_back()
             }
         };
         assert_eq!(fault.kind, Kind::Unavailable);
-        assert!(fault.message.contains("max_memory_bytes"), "{fault}");
+        assert!(fault.message.contains("ingester.max_head_bytes"), "{fault}");
         disk.heal();
         while model.push(&engine, Spec::simple(1)).await.is_err() {}
         model.check(&engine, "after the outage").await;

@@ -68,7 +68,7 @@ table! {
         "A part is down or overloaded.", "send the same request again in a moment";
     TimedOut = "timed-out", TimedOut, None, ["querier.timeout", "server.http_server_read_timeout"],
         "It took longer than it may, or the body stopped coming.", "ask for less, or send faster";
-    Cancelled = "cancelled", Cancelled, None, [], "The caller went away.", "nothing";
+    Cancelled = "cancelled", Cancelled, None, [], "The caller went away.", "there is nothing to do";
     DataDamaged = "data-damaged", Corrupt, None, [],
         "Stored bytes are not what was written.", "restore the file that the server's log names";
     ServerBug = "server-bug", Internal, None, [],
