@@ -21,11 +21,8 @@ pub type Reply = Result<(u16, String), String>;
 
 impl Client {
     pub fn new(url: &str) -> Client {
-        // Each request has a connection of its own: a server may close one whose body it refused to read.
-        let config = ureq::Agent::config_builder()
-            .timeout_global(Some(Duration::from_secs(60)))
-            .max_idle_connections(0)
-            .http_status_as_error(false);
+        let config =
+            ureq::Agent::config_builder().timeout_global(Some(Duration::from_secs(60))).http_status_as_error(false);
         Client { url: url.to_owned(), agent: config.build().into(), tenant: None }
     }
 
@@ -97,10 +94,15 @@ impl Client {
 
     /// The merged CPU flame graph of what `selector` finds, times in seconds.
     pub fn cpu(&self, selector: &str, from: i64, until: i64) -> Flame {
+        self.merged(CPU, selector, from, until)
+    }
+
+    /// The merged flame graph of the profiles of a type that `selector` finds, times in seconds.
+    pub fn merged(&self, profile_type: &str, selector: &str, from: i64, until: i64) -> Flame {
         let answer = self.call(
             "querier.v1.QuerierService/SelectMergeStacktraces",
             &json!({
-                "profileTypeID": CPU,
+                "profileTypeID": profile_type,
                 "labelSelector": selector,
                 "start": from * 1000, "end": until * 1000, "maxNodes": 1_000_000,
             }),

@@ -6,6 +6,7 @@ use std::pin::pin;
 use std::time::Duration;
 
 use axum::body::Body;
+use http::header::{CONNECTION, EXPECT, HeaderValue};
 use http::{Request, Response};
 use hyper::body::{Body as _, Incoming};
 use hyper::server::conn::{http1, http2};
@@ -16,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use tower::Service;
 
 use crate::listeners::ListenerConfig;
-use crate::patience::{PatientBody, PatientStream, Serving};
+use crate::patience::{Abandoned, PatientBody, PatientStream, Serving};
 
 /// RFC 9113 §3.4.
 const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -53,12 +54,19 @@ where
     let body_idle = config.body_idle;
     let answer = service_fn(|request: Request<Incoming>| {
         let one = serving.one();
+        let abandoned = Abandoned::default();
+        // On HTTP/2 other requests pass an unread body; and who waits to be told to send one may never send it.
+        let queued = request.version() < http::Version::HTTP_2 && !request.headers().contains_key(EXPECT);
+        let queue = queued.then(|| abandoned.clone());
         let request = request.map(|body| {
-            if body.is_end_stream() { Body::empty() } else { Body::new(PatientBody::new(body, body_idle)) }
+            if body.is_end_stream() { Body::empty() } else { Body::new(PatientBody::new(body, body_idle, queue)) }
         });
         let answer = service.clone().call(request);
         async move {
-            let response = answer.await;
+            let mut response = answer.await;
+            if let (Ok(response), true) = (&mut response, abandoned.is()) {
+                response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+            }
             drop(one);
             response
         }

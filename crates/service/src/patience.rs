@@ -1,9 +1,10 @@
 //! How long a caller may take: to send a request's head, and to send the next piece of its body.
 
+use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -102,16 +103,60 @@ impl AsyncWrite for PatientStream {
     }
 }
 
-/// A request body that breaks off with `TimedOut` when nothing comes for a while.
+/// Of a body that nobody wants to read, at most this much is taken in, so that the connection can go on.
+const MAX_DRAINED_BYTES: u64 = 1 << 20;
+/// And no longer than this.
+const DRAIN_PATIENCE: Duration = Duration::from_secs(5);
+
+/// A request body that breaks off with `TimedOut` when nothing comes for a while. On HTTP/1.1, what is left unread of it
+/// when it is dropped is taken in behind the answer, within bounds: callers who keep connections would lose this one else.
 pub(crate) struct PatientBody {
-    body: Incoming,
+    /// None once it is over.
+    body: Option<Incoming>,
     patience: Duration,
     alarm: Option<Pin<Box<Sleep>>>,
+    /// On HTTP/1.1, where the next request waits behind this body.
+    queue: Option<Abandoned>,
+}
+
+/// Whether a body was left unread that is too large to be taken in: its connection ends with the answer.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Abandoned(Arc<AtomicBool>);
+
+impl Abandoned {
+    pub(crate) fn is(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
 }
 
 impl PatientBody {
-    pub(crate) fn new(body: Incoming, patience: Duration) -> Self {
-        PatientBody { body, patience, alarm: None }
+    pub(crate) fn new(body: Incoming, patience: Duration, queue: Option<Abandoned>) -> Self {
+        PatientBody { body: Some(body), patience, alarm: None, queue }
+    }
+}
+
+impl Drop for PatientBody {
+    fn drop(&mut self) {
+        let (Some(body), Some(abandoned)) = (self.body.take(), &self.queue) else { return };
+        if body.is_end_stream() {
+            return;
+        }
+        match tokio::runtime::Handle::try_current() {
+            Ok(runtime) if body.size_hint().lower() <= MAX_DRAINED_BYTES => {
+                runtime.spawn(tokio::time::timeout(DRAIN_PATIENCE, drain(body)));
+            }
+            _ => abandoned.0.store(true, Ordering::Relaxed),
+        }
+    }
+}
+
+/// Reads and forgets, up to the bound. Dropped unfinished, a body ends its connection.
+async fn drain(mut body: Incoming) {
+    let mut left = MAX_DRAINED_BYTES;
+    while let Some(Ok(frame)) = poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await {
+        let size = frame.data_ref().map_or(0, |data| data.len() as u64);
+        let Some(less) = left.checked_sub(size) else { return };
+        left = less;
     }
 }
 
@@ -120,15 +165,22 @@ impl Body for PatientBody {
     type Error = tower::BoxError;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
-        match Pin::new(&mut self.body).poll_frame(cx) {
-            Poll::Ready(frame) => {
+        let Some(body) = &mut self.body else { return Poll::Ready(None) };
+        match Pin::new(body).poll_frame(cx) {
+            Poll::Ready(Some(Ok(frame))) => {
                 self.alarm = None;
-                Poll::Ready(frame.map(|f| f.map_err(Into::into)))
+                Poll::Ready(Some(Ok(frame)))
+            }
+            Poll::Ready(end) => {
+                (self.body, self.alarm) = (None, None);
+                Poll::Ready(end.map(|e| e.map_err(Into::into)))
             }
             Poll::Pending => {
                 let patience = self.patience;
                 let alarm = self.alarm.get_or_insert_with(|| Box::pin(sleep(patience)));
                 ready!(alarm.as_mut().poll(cx));
+                // Nobody waits for the rest of what has stopped coming.
+                (self.body, self.alarm) = (None, None);
                 let stalled = io::Error::new(io::ErrorKind::TimedOut, "the request's body stopped coming");
                 Poll::Ready(Some(Err(stalled.into())))
             }
@@ -136,10 +188,10 @@ impl Body for PatientBody {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+        self.body.as_ref().is_none_or(Body::is_end_stream)
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+        self.body.as_ref().map_or_else(|| SizeHint::with_exact(0), Body::size_hint)
     }
 }

@@ -185,6 +185,68 @@ async fn a_body_that_stops_coming_is_answered_and_over() {
     assert!(text.starts_with("HTTP/1.1 504") && text.contains("deadline_exceeded"), "{text}");
 }
 
+/// A POST that is refused for its content type, before its body is looked at.
+fn refused(size: usize) -> Vec<u8> {
+    let head = format!(
+        "POST /push.v1.PusherService/Push HTTP/1.1\r\nHost: x\r\nContent-Type: text/plain\r\nContent-Length: {size}\r\n\r\n"
+    );
+    [head.as_bytes(), &vec![7; size]].concat()
+}
+
+#[tokio::test]
+async fn a_connection_outlives_bodies_that_nobody_read() {
+    let mut server = start(|_| ()).await;
+    let mut stream = TcpStream::connect(server.http).await.unwrap();
+    for size in [1, 100_000, 1 << 20] {
+        stream.write_all(&refused(size)).await.unwrap();
+        let said = answer(&mut stream).await;
+        assert!(said.starts_with("HTTP/1.1 415") && !said.contains("connection: close"), "{said}");
+    }
+    // A body in pieces, the last of which come after the answer.
+    let head = "POST /push.v1.PusherService/Push HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n";
+    stream.write_all(head.as_bytes()).await.unwrap();
+    stream.write_all(b"3\r\nabc\r\n").await.unwrap();
+    assert!(answer(&mut stream).await.starts_with("HTTP/1.1 415"));
+    stream.write_all(b"2\r\nde\r\n0\r\n\r\n").await.unwrap();
+    stream.write_all(&post(&push(2).encode_to_vec())).await.unwrap();
+    assert!(answer(&mut stream).await.starts_with("HTTP/1.1 200"));
+    assert_eq!(server.arrived.recv().await, Some(2));
+}
+
+#[tokio::test]
+async fn a_connection_ends_with_the_answer_to_a_body_too_large_to_take_in() {
+    let server = start(|_| ()).await;
+    let mut stream = TcpStream::connect(server.http).await.unwrap();
+    let request = refused(64 << 20);
+    // The rest is never sent: a client that listens while it sends stops here.
+    stream.write_all(&request[..10_000]).await.unwrap();
+    let said = answer(&mut stream).await;
+    assert!(said.starts_with("HTTP/1.1 415") && said.contains("connection: close"), "{said}");
+    assert_eq!(stream.read(&mut [0]).await.unwrap_or(0), 0);
+
+    // Without a length nobody knows beforehand: it ends at the bound.
+    let mut stream = TcpStream::connect(server.http).await.unwrap();
+    let head = "POST /push.v1.PusherService/Push HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n";
+    stream.write_all(head.as_bytes()).await.unwrap();
+    assert!(answer(&mut stream).await.starts_with("HTTP/1.1 415"));
+    let chunk = [b"10000\r\n".to_vec(), vec![7; 0x10000], b"\r\n".to_vec()].concat();
+    let mut sent = 0;
+    while stream.write_all(&chunk).await.is_ok() {
+        sent += 1;
+        assert!(sent < 1000, "the server takes in everything");
+    }
+}
+
+#[tokio::test]
+async fn who_asks_before_sending_is_not_told_to_send_what_is_refused() {
+    let server = start(|_| ()).await;
+    let mut stream = TcpStream::connect(server.http).await.unwrap();
+    let request = String::from_utf8(refused(1000)).unwrap().replace("Host: x", "Host: x\r\nExpect: 100-continue");
+    let head = request.split_inclusive("\r\n\r\n").next().unwrap();
+    stream.write_all(head.as_bytes()).await.unwrap();
+    assert!(answer(&mut stream).await.starts_with("HTTP/1.1 415"));
+}
+
 #[tokio::test]
 async fn more_connections_than_allowed_wait_for_a_place() {
     let mut server = start(|c| c.max_connections = 1).await;
