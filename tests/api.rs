@@ -1,7 +1,9 @@
 //! What clients send and what comes back, against the real server.
 
+mod analyze;
 mod functions;
 mod malformed;
 mod otlp;
 mod protocols;
+mod spans;
 mod tenants;

@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use flamestore_flamegraph::heatmap::ObservedSeries;
 use flamestore_flamegraph::{ProfileMerge, Tree};
-use flamestore_model::{Fault, Select, SeriesInfo, SeriesPoints, TenantId, TimeRange, TreeQuery};
+use flamestore_model::{Fault, QueryCost, Select, SeriesInfo, SeriesPoints, TenantId, TimeRange, TreeQuery};
 
 /// An answer, and whether something that should have answered did not.
 #[derive(Debug, Clone)]
@@ -26,6 +26,8 @@ pub trait Reader: Send + Sync {
     async fn tree(&self, tenant: &TenantId, query: &TreeQuery) -> Result<Answer<Tree>, Fault>;
     /// The matching samples merged by location.
     async fn profile(&self, tenant: &TenantId, query: &TreeQuery) -> Result<Answer<ProfileMerge>, Fault>;
+    /// What answering would take. Without `exact`, nothing is read, and all of each service that can match counts.
+    async fn cost(&self, tenant: &TenantId, select: &Select, exact: bool) -> Result<Answer<QueryCost>, Fault>;
     /// First and last profile time of the tenant.
     async fn bounds(&self, tenant: &TenantId) -> Result<Answer<Option<TimeRange>>, Fault>;
 }

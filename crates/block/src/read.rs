@@ -5,6 +5,7 @@
 
 mod cache;
 mod columns;
+mod cost;
 mod file;
 mod filter;
 mod object;

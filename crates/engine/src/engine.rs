@@ -9,7 +9,7 @@ use flamestore_block::{BlockCache, Meta, Ulid};
 use flamestore_clock::{Chance, Clock};
 use flamestore_flamegraph::heatmap::ObservedSeries;
 use flamestore_flamegraph::{ProfileMerge, Tree};
-use flamestore_model::{Fault, FaultId, Select, SeriesInfo, SeriesPoints, TenantId, TimeRange, TreeQuery};
+use flamestore_model::{Fault, FaultId, QueryCost, Select, SeriesInfo, SeriesPoints, TenantId, TimeRange, TreeQuery};
 use flamestore_objstore::Bucket;
 use flamestore_wal::Wal;
 use parking_lot::RwLock;
@@ -205,6 +205,10 @@ impl Reader for Engine {
 
     async fn profile(&self, tenant: &TenantId, query: &TreeQuery) -> Result<Answer<ProfileMerge>, Fault> {
         self.started()?.profile(tenant, query).await
+    }
+
+    async fn cost(&self, tenant: &TenantId, select: &Select, exact: bool) -> Result<Answer<QueryCost>, Fault> {
+        self.started()?.cost(tenant, select, exact).await
     }
 
     async fn bounds(&self, tenant: &TenantId) -> Result<Answer<Option<TimeRange>>, Fault> {

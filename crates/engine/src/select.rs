@@ -1,5 +1,7 @@
 //! Answers: a snapshot, then heads and blocks side by side, each profile once.
 
+mod cost;
+
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::sync::Arc;

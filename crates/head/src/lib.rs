@@ -5,6 +5,7 @@
 //! flush reads everything in the order of a block ([`DatasetHead::sorted_series`]).
 
 mod arena;
+mod cost;
 pub mod dataset;
 mod filter;
 pub mod samples;

@@ -142,6 +142,17 @@ impl SampleStore {
         }
     }
 
+    /// Samples of a profile, and the bytes that they take. Stacks that profiles share count for each.
+    pub(crate) fn size_of(&self, place: &Place) -> (u64, u64) {
+        let (spans, traces) = self.links.get(place.links as usize).copied().unwrap_or_default();
+        let value = match place.values {
+            ValuesAt::Narrow(_) => 4,
+            ValuesAt::Wide(_) => 8,
+        };
+        let each = 4 + value + if spans.is_some() { 8 } else { 0 } + if traces.is_some() { 16 } else { 0 };
+        (u64::from(place.len), u64::from(place.len) * each)
+    }
+
     /// Whether `more` profiles can be named.
     pub(crate) fn check_room(&self, more: usize) -> Result<(), Fault> {
         if self.links.len() + more >= NO_LINKS as usize {

@@ -32,6 +32,11 @@ impl Series {
     pub(crate) fn profile_type(&self) -> &str {
         self.labels.get(names::PROFILE_TYPE).unwrap_or("")
     }
+
+    /// Of its labels and its list of profiles.
+    pub(crate) fn bytes(&self) -> usize {
+        heap_bytes(&self.labels) + self.rows.len() * size_of::<Row>()
+    }
 }
 
 /// Labels → series, in order of first arrival.

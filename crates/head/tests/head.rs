@@ -301,6 +301,15 @@ proptest! {
             prop_assert_eq!(of_span, by_hand);
         }
 
+        let unlinked = Select { trace_ids: vec![], ..all };
+        let cost = head.cost(&unlinked);
+        let looked_at = expected(&pushes, &TreeQuery { select: unlinked, call_site: Vec::new() });
+        let samples = looked_at.values().flatten().map(|(_, _, samples)| samples.len() as u64).sum::<u64>();
+        prop_assert_eq!(cost.series, looked_at.len() as u64);
+        prop_assert_eq!(cost.profiles, looked_at.values().map(|profiles| profiles.len() as u64).sum::<u64>());
+        prop_assert_eq!(cost.samples, samples);
+        prop_assert!(cost.profile_bytes >= samples * 8 && cost.bytes() as usize <= head.bytes() * 2);
+
         let counts: BTreeMap<_, _> = found.iter().map(|(labels, profiles)| (labels.clone(), profiles.len() as u64)).collect();
         let infos = head.series(&query.select);
         prop_assert_eq!(infos.len(), counts.len());

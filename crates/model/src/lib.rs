@@ -2,6 +2,7 @@
 //!
 //! Pure: no tokio, no network, no disk, no clock. Nothing here knows the wire or the store.
 
+pub mod cost;
 pub mod fault;
 pub mod ids;
 pub mod labels;
@@ -11,6 +12,7 @@ pub mod selector;
 pub mod tenant;
 pub mod time;
 
+pub use cost::{Cost, QueryCost};
 pub use fault::{Discard, Fault, FaultId, Kind};
 pub use ids::ProfileId;
 pub use labels::{Fingerprint, Label, Labels, LabelsBuilder};

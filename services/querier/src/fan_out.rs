@@ -7,7 +7,7 @@ use std::sync::Arc;
 use flamestore_api::{Answer, Reader};
 use flamestore_flamegraph::heatmap::ObservedSeries;
 use flamestore_flamegraph::{ProfileMerge, Tree, TreeMerger};
-use flamestore_model::{Fault, Labels, Select, SeriesInfo, SeriesPoints, TenantId, TimeRange, TreeQuery};
+use flamestore_model::{Fault, Labels, QueryCost, Select, SeriesInfo, SeriesPoints, TenantId, TimeRange, TreeQuery};
 use futures::stream::{self, StreamExt, TryStreamExt};
 
 /// Questions that one query has under way at once, over all readers and tenants.
@@ -82,6 +82,22 @@ impl Querier {
             })
             .unwrap_or_default();
         Ok(Answer { value, partial: answers.partial })
+    }
+
+    /// What a query would take, over all tenants and readers.
+    pub async fn cost(&self, tenants: &[TenantId], select: &Select, exact: bool) -> Result<Answer<QueryCost>, Fault> {
+        let ask = |reader: Arc<dyn Reader>, tenant| async move { reader.cost(&tenant, select, exact).await };
+        let answers = self.ask(tenants, ask).await?;
+        let mut value = QueryCost::default();
+        for cost in answers.value {
+            value += cost;
+        }
+        Ok(Answer { value, partial: answers.partial })
+    }
+
+    /// How many are asked each question.
+    pub fn readers(&self) -> usize {
+        self.readers.len()
     }
 
     /// First and last profile time of a tenant.

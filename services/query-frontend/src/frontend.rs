@@ -60,6 +60,8 @@ fn strictest(a: &Limits, b: &Limits) -> Limits {
     out.max_flamegraph_nodes_max = smaller(a.max_flamegraph_nodes_max, b.max_flamegraph_nodes_max);
     out.max_query_length = HumanDuration(smaller(a.max_query_length.0, b.max_query_length.0));
     out.max_query_lookback = HumanDuration(smaller(a.max_query_lookback.0, b.max_query_lookback.0));
+    out.query_analysis_enabled = a.query_analysis_enabled && b.query_analysis_enabled;
+    out.query_analysis_series_enabled = a.query_analysis_series_enabled && b.query_analysis_series_enabled;
     out
 }
 

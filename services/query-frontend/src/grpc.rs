@@ -8,7 +8,7 @@ use flamestore_flamegraph::group::LabelList;
 use flamestore_flamegraph::heatmap::{CellExemplar, Heatmap, HeatmapOptions, Slot};
 use flamestore_flamegraph::series::{Aggregation, Exemplar, Series, SeriesOptions};
 use flamestore_flamegraph::{Diff, Flamegraph, GoPgo};
-use flamestore_model::{Fault, Label, Select, Selector, SeriesInfo, TimeRange};
+use flamestore_model::{Cost, Fault, Label, Select, Selector, SeriesInfo, TimeRange};
 use flamestore_proto::google::v1::Profile;
 use flamestore_proto::querier::v1 as wire;
 use flamestore_proto::querier::v1::querier_service_server::QuerierService;
@@ -17,6 +17,7 @@ use flamestore_rpc::{Capabilities, Tenants, to_status};
 use prost::Message;
 use tonic::{Request, Response, Status};
 
+use crate::analyze::{Analysis, AnalyzeRequest};
 use crate::diff::{Compared, DiffRequest};
 use crate::frontend::{Asker, Frontend};
 use crate::heatmap::{Counted, HeatmapRequest};
@@ -299,9 +300,40 @@ impl QuerierService for QuerierDoor {
         done(answer.await)
     }
 
-    /// Costs are not estimated; Grafana takes the empty answer for "unknown".
     async fn analyze_query(&self, request: Request<wire::AnalyzeQueryRequest>) -> Answer<wire::AnalyzeQueryResponse> {
-        done(asker(&request).map(|_| wire::AnalyzeQueryResponse::default()))
+        let answer = async {
+            let asker = asker(&request)?;
+            let r = request.into_inner();
+            let request = AnalyzeRequest { query: r.query, start_ms: r.start, end_ms: r.end };
+            let analysis = self.0.analyze(&asker, &request).await?;
+            // Clients take the empty answer for "unknown".
+            Ok(analysis.map(analysis_of_wire).unwrap_or_default())
+        };
+        done(answer.await)
+    }
+}
+
+/// The names of the scopes are those that user interfaces know.
+fn analysis_of_wire(analysis: Analysis) -> wire::AnalyzeQueryResponse {
+    let Analysis { cost, readers, series } = analysis;
+    let scope = |name: &str, cost: Cost| wire::QueryScope {
+        component_type: name.to_owned(),
+        component_count: readers,
+        block_count: cost.parts,
+        series_count: cost.series,
+        profile_count: cost.profiles,
+        sample_count: cost.samples,
+        index_bytes: cost.index_bytes,
+        profile_bytes: cost.profile_bytes,
+        symbol_bytes: cost.symbol_bytes,
+    };
+    wire::AnalyzeQueryResponse {
+        query_scopes: vec![scope("Short term", cost.heads), scope("Long term", cost.blocks)],
+        query_impact: Some(wire::QueryImpact {
+            total_bytes_in_time_range: cost.heads.bytes().saturating_add(cost.blocks.bytes()),
+            total_queried_series: series,
+            deduplication_needed: false,
+        }),
     }
 }
 

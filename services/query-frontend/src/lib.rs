@@ -10,6 +10,7 @@ pub mod query_text;
 pub mod range;
 pub mod select;
 
+pub mod analyze;
 pub mod diff;
 pub mod heatmap;
 pub mod series;

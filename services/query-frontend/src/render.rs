@@ -164,7 +164,7 @@ impl Frontend {
         Ok(MergeRequest { wanted, start_ms, end_ms, max_nodes: selection.max_nodes, form, go_pgo: None })
     }
 
-    async fn type_meant(
+    pub(crate) async fn type_meant(
         &self,
         asker: &Asker,
         query: &QueryText,

@@ -91,6 +91,19 @@ pub(crate) fn points(datasets: &[Dataset], query: &TreeQuery) -> BTreeMap<Labels
     out
 }
 
+/// Series, profiles and samples that a query has to look at, whatever spans and traces it asks for.
+pub(crate) fn cost(datasets: &[Dataset], select: &Select) -> (u64, u64, u64) {
+    let mut sum = (0, 0, 0);
+    for series in datasets.iter().flat_map(|d| &d.series) {
+        let samples: Vec<usize> =
+            series.profiles.iter().filter(|p| matches(select, series, p)).map(|p| p.stacks.len()).collect();
+        sum.0 += u64::from(!samples.is_empty());
+        sum.1 += samples.len() as u64;
+        sum.2 += samples.iter().sum::<usize>() as u64;
+    }
+    sum
+}
+
 /// By series: what each span of each profile sums up to.
 pub(crate) fn spans(datasets: &[Dataset], select: &Select) -> BTreeMap<Labels, Vec<Observed>> {
     let mut out = BTreeMap::new();

@@ -36,6 +36,14 @@ async fn same_answers(block: &Block, datasets: &[Dataset], query: &TreeQuery) {
     let spans: BTreeMap<Labels, _> = spans.into_iter().map(|s| (s.labels, s.observed)).collect();
     assert_eq!(spans, naive::spans(datasets, &query.select), "spans of {query:?}");
 
+    let exact = block.cost(&query.select, true).await.unwrap();
+    let expected = naive::cost(datasets, &query.select);
+    assert_eq!((exact.series, exact.profiles, exact.samples), expected, "cost of {query:?}");
+    assert_eq!(exact.parts, u64::from(exact.profiles > 0));
+    let at_most = block.cost(&query.select, false).await.unwrap();
+    assert!(exact.profiles <= at_most.profiles && exact.bytes() <= at_most.bytes(), "{exact:?} of {at_most:?}");
+    assert!(at_most.bytes() <= block.meta().stats.bytes, "{at_most:?} of {:?}", block.meta().stats);
+
     let series = block.series(&query.select).await.unwrap();
     let series: BTreeMap<Labels, _> = series.into_iter().map(|s| (s.labels.clone(), s)).collect();
     assert_eq!(series, naive::series(datasets, &query.select), "series of {query:?}");

@@ -24,11 +24,6 @@ const NOT_YET: &[(&str, &str)] = &[
     ("server.grpc_server_max_concurrent_streams", "streams are bounded by the connection"),
     ("server.log_request_at_info_level_enabled", "requests are counted, not logged"),
     ("limits.max_query_parallelism", "a query reads a fixed number of blocks at a time"),
-    ("limits.query_analysis_enabled", "AnalyzeQuery answers that the cost is unknown"),
-    ("limits.query_analysis_series_enabled", "AnalyzeQuery answers that the cost is unknown"),
-    ("limits.compactor_blocks_retention_period", RETENTION),
-    ("limits.compactor_partial_block_deletion_delay", RETENTION),
-    ("limits.retention_period", RETENTION),
 ];
 
 const CLUSTER: &str = "there is one process and no cluster yet";

@@ -256,6 +256,19 @@ impl Model {
         out
     }
 
+    /// Profiles and samples, heads and blocks together.
+    pub(crate) fn cost(&self, t: u8, service: Option<u8>, of_type: usize, range: TimeRange) -> (u64, u64) {
+        // Equal stacks are one sample, and a value of zero is none.
+        let samples = |spec: &Spec| {
+            let mut sums: BTreeMap<&[u8], i64> = BTreeMap::new();
+            for (stack, a, b) in &spec.samples {
+                *sums.entry(stack).or_default() += [a, b][of_type];
+            }
+            sums.values().filter(|sum| **sum != 0).count() as u64
+        };
+        self.matching(t, service, range).fold((0, 0), |sum, (spec, _)| (sum.0 + 1, sum.1 + samples(spec)))
+    }
+
     /// Asks for everything there is in several ways, and compares.
     pub(crate) async fn check(&self, engine: &Engine, when: &str) {
         let at = |s: i64| START_MS * 1_000_000 + s * 1_000_000_000;
@@ -292,6 +305,10 @@ impl Model {
                     assert_eq!(counts.len(), series.len(), "{what}: a series comes twice");
                     let expected: BTreeMap<_, _> = points.into_iter().map(|(l, p)| (l, p.len())).collect();
                     assert_eq!(counts, expected, "{what}");
+                    let cost = engine.cost(&id, &q.select, true).await.unwrap().value;
+                    let (profiles, samples) = self.cost(t, service, of_type, range);
+                    assert_eq!(cost.heads.profiles + cost.blocks.profiles, profiles, "{what}");
+                    assert_eq!(cost.heads.samples + cost.blocks.samples, samples, "{what}");
                     let profile = engine.profile(&id, &q).await.unwrap().value;
                     assert_eq!(profile.total(), tree.value.total(), "{what}");
                 }
