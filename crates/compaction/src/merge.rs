@@ -26,7 +26,7 @@ pub async fn merge(sources: &[Block], tenant: &TenantId, level: u32) -> Result<W
         for block in sources {
             let of_service = block.meta().datasets.iter().position(|d| d.service_name == service);
             if let Some(dataset) = of_service {
-                wholes.push(block.whole(dataset).await?);
+                wholes.push(Box::pin(block.whole(dataset)).await?);
             }
         }
         let service = service.to_owned();

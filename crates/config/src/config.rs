@@ -160,6 +160,10 @@ pub struct Compactor {
     pub enabled_tenants: Vec<String>,
     pub disabled_tenants: Vec<String>,
     pub block_cleanup_enabled: bool,
+    /// What a job may hold in memory.
+    pub max_memory_bytes: u64,
+    /// 0 = no bound.
+    pub max_tenant_bytes: u64,
 }
 
 #[derive(Debug, Clone)]
@@ -374,6 +378,8 @@ impl Config {
                 enabled_tenants: read.list("compactor.enabled_tenants"),
                 disabled_tenants: read.list("compactor.disabled_tenants"),
                 block_cleanup_enabled: read.bool("compactor.block_cleanup_enabled"),
+                max_memory_bytes: read.size("compactor.max_memory_bytes") as u64,
+                max_tenant_bytes: read.size("compactor.max_tenant_bytes") as u64,
             },
             distributor: Distributor {
                 push_timeout: read.duration("distributor.pushtimeout"),

@@ -33,7 +33,8 @@ pub(crate) async fn load(
     let mut catalog = Catalog::default();
     // What is no tenant's folder is not ours.
     for tenant in tenants.into_iter().filter_map(|name| TenantId::parse(&name).ok()) {
-        let view = Index::new(bucket.clone(), tenant.clone(), clock.clone()).view(parallel).await?;
+        let index = Index::new(bucket.clone(), tenant.clone(), clock.clone());
+        let view = Box::pin(index.view(parallel)).await?;
         if let Some(fault) = &view.damaged {
             tracing::error!(%tenant, %fault, "the bucket index cannot be read: it is made again from the blocks");
         }

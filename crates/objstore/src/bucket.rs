@@ -78,7 +78,9 @@ impl Bucket {
         };
         durable::make_dir(&dir).map_err(|e| refuse(e.into()))?;
         let root = dir.canonicalize().map_err(|e| refuse(e.into()))?;
-        let local = Arc::new(LocalFileSystem::new_with_prefix(&root).map_err(|e| refuse(e.into()))?.with_fsync(true));
+        let local = LocalFileSystem::new_with_prefix(&root).map_err(|e| refuse(e.into()))?;
+        // A folder is only a name here, as in a remote store: without objects there is none.
+        let local = Arc::new(local.with_fsync(true).with_automatic_cleanup(true));
         let store: Arc<dyn ObjectStore> = local.clone();
         Ok(Bucket {
             store,

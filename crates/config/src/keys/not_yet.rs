@@ -4,12 +4,7 @@
 const NOT_YET: &[(&str, &str)] = &[
     ("memberlist.", CLUSTER),
     ("ingester.lifecycler.", CLUSTER),
-    ("compactor.", COMPACTOR),
     ("pyroscopedb.row_group_target_size", "row groups are cut by the writer's own rules"),
-    ("pyroscopedb.min_free_disk_gb", RETENTION),
-    ("pyroscopedb.min_disk_available_percentage", RETENTION),
-    ("pyroscopedb.enforcement_interval", RETENTION),
-    ("pyroscopedb.disable_enforcement", RETENTION),
     ("api.base-url", "there are no pages behind it yet"),
     ("self_profiling.", "the server does not push its own profiles yet; it serves them under /debug/pprof"),
     ("ingester.wal_dir", "the log stands in pyroscopedb.data_path"),
@@ -27,8 +22,6 @@ const NOT_YET: &[(&str, &str)] = &[
 ];
 
 const CLUSTER: &str = "there is one process and no cluster yet";
-const COMPACTOR: &str = "blocks are not compacted or removed yet";
-const RETENTION: &str = "nothing is removed yet: keep an eye on the disk";
 
 /// Why what a path sets is not used yet.
 pub(super) fn why(path: &str) -> Option<&'static str> {

@@ -197,4 +197,18 @@ pub(super) const KEYS: &[Key] = &[
         "true",
         "Deletes blocks that are past retention or replaced; false keeps everything.",
     ),
+    Key::ours(
+        "compactor.max_memory_bytes",
+        "compactor.max-memory-bytes",
+        Int,
+        "134217728",
+        "Memory of one compaction; blocks that would need more are left as they are.",
+    ),
+    Key::ours(
+        "compactor.max_tenant_bytes",
+        "compactor.max-tenant-bytes",
+        Int,
+        "0",
+        "Bytes that a tenant's blocks may have; beyond that the oldest go. 0 = no bound.",
+    ),
 ];

@@ -28,7 +28,7 @@ pub struct CompactorMetrics {
     pub compaction_size_bytes: HistogramBy<1>,
     pub compaction_samples: HistogramBy<1>,
     pub compaction_range_seconds: HistogramBy<1>,
-    /// By reason: `retention`, `compaction`, `disk`, `partial`.
+    /// By reason: `retention`, `compaction`, `size`, `disk`.
     pub blocks_marked_for_deletion_total: CounterBy<1>,
     pub blocks_cleaned_total: Counter,
     pub block_cleanup_started_total: Counter,
@@ -40,6 +40,8 @@ pub struct CompactorMetrics {
     pub bucket_blocks_count: GaugeBy<2>,
     pub bucket_blocks_marked_for_deletion_count: GaugeBy<1>,
     pub bucket_blocks_partials_count: GaugeBy<1>,
+    /// By tenant.
+    pub corrupt_objects_total: CounterBy<1>,
 }
 
 impl CompactorMetrics {
@@ -128,6 +130,11 @@ impl CompactorMetrics {
                 "pyroscope_bucket_blocks_partials_count",
                 "Blocks that were never committed",
                 ["user"],
+            ),
+            corrupt_objects_total: r.counter_by(
+                "flamestore_corrupt_objects_total",
+                "Times that a block or index was found whose bytes are not what was written",
+                ["tenant"],
             ),
         }
     }

@@ -1,0 +1,160 @@
+//! One tenant's jobs: merge, store, commit.
+
+use std::time::Duration;
+
+use flamestore_block::{Block, Meta, Ulid, upload};
+use flamestore_compaction::{Job, merge, plan};
+use flamestore_index::{Index, Snapshot, View, Why};
+use flamestore_model::{Fault, Kind, TenantId};
+use futures::StreamExt;
+
+use crate::run::Compactor;
+
+impl Compactor {
+    /// Compacts until nothing is left to do or the tenant's time is over. Returns how many blocks were made.
+    pub(crate) async fn compact(&self, tenant: &TenantId) -> Result<usize, Fault> {
+        let index = self.index(tenant);
+        let started = self.parts.clock.monotonic_nanos();
+        let mut made = 0;
+        loop {
+            let view = self.view(&index).await?;
+            let jobs = self.jobs(&view);
+            if jobs.is_empty() {
+                return Ok(made);
+            }
+            let mut failed = None;
+            // Made before anything is awaited: the compiler then sees that the whole can be sent to another thread.
+            let running: Vec<_> = jobs.into_iter().map(|job| self.attempt(&index, &view.snapshot, job)).collect();
+            let mut running = futures::stream::iter(running).buffer_unordered(self.config.concurrency.max(1));
+            while let Some(ended) = running.next().await {
+                match ended {
+                    Ok(()) => made += 1,
+                    Err(fault) => failed = Some(fault),
+                }
+                let spent = Duration::from_nanos(self.parts.clock.monotonic_nanos().saturating_sub(started));
+                if self.config.max_time_on_tenant.is_some_and(|most| spent > most) {
+                    return failed.map_or(Ok(made), Err);
+                }
+            }
+            // What failed is tried again with the next run, not at once.
+            if let Some(fault) = failed {
+                return Err(fault);
+            }
+        }
+    }
+
+    /// Jobs on blocks that can be read.
+    fn jobs(&self, view: &View) -> Vec<Job> {
+        let sound: Vec<Meta> = view.live.iter().filter(|b| !view.snapshot.is_quarantined(b.ulid)).cloned().collect();
+        plan(&sound, self.parts.clock.now_millis(), &self.config.plan)
+    }
+
+    async fn attempt(&self, index: &Index, base: &Snapshot, job: Job) -> Result<(), Fault> {
+        self.parts.observer.compaction_started();
+        let started = self.parts.clock.monotonic_nanos();
+        match Box::pin(self.run_job(index, base, &job)).await {
+            Ok(made) => {
+                let took = Duration::from_nanos(self.parts.clock.monotonic_nanos().saturating_sub(started));
+                let tenant = index.tenant();
+                tracing::info!(
+                    target: "compactor", %tenant, block = %made.ulid, level = made.level, sources = job.sources.len(),
+                    profiles = made.stats.profiles, bytes = made.stats.bytes, seconds = took.as_secs_f64(),
+                    "compactor: blocks compacted"
+                );
+                self.parts.observer.compacted(tenant, &made, took);
+                Ok(())
+            }
+            Err(fault) => {
+                self.parts.observer.compaction_failed(index.tenant(), &fault);
+                if fault.kind == Kind::Corrupt {
+                    return Box::pin(self.quarantine(index, base, &job, fault)).await;
+                }
+                tracing::warn!(
+                    target: "compactor", tenant = %index.tenant(), %fault,
+                    "compactor: a compaction failed; it is tried again with the next run"
+                );
+                Err(fault)
+            }
+        }
+    }
+
+    async fn run_job(&self, index: &Index, base: &Snapshot, job: &Job) -> Result<Meta, Fault> {
+        let tenant = index.tenant();
+        let mut sources = Vec::with_capacity(job.sources.len());
+        for meta in &job.sources {
+            sources.push(self.open(tenant, meta)?);
+        }
+        // Boxed: its state is large, and it waits inside that of everything above it.
+        let written = Box::pin(merge(&sources, tenant, job.level)).await?;
+        let made = upload(&self.parts.bucket, tenant, &written).await?.meta;
+        self.commit(index, base, &job.sources, made).await
+    }
+
+    pub(crate) fn open(&self, tenant: &TenantId, meta: &Meta) -> Result<Block, Fault> {
+        Block::open(self.parts.bucket.clone(), tenant.clone(), meta.clone().into(), self.cache.clone())
+    }
+
+    /// The next snapshot lists the new block instead of its sources: from that put on it counts. Refused when a source is
+    /// no longer there, because somebody else has replaced or removed it.
+    async fn commit(&self, index: &Index, base: &Snapshot, sources: &[Meta], made: Meta) -> Result<Meta, Fault> {
+        let now_ms = self.parts.clock.now_millis();
+        index
+            .edit(base, |snapshot| {
+                if snapshot.block(made.ulid).is_some() {
+                    return Ok(());
+                }
+                if let Some(gone) = sources.iter().find(|s| snapshot.is_dead(s.ulid)) {
+                    return Err(Fault::new(
+                        Kind::Conflict,
+                        format!("block {} was replaced or removed meanwhile: another compactor runs", gone.ulid),
+                    ));
+                }
+                for source in sources {
+                    // A flushed block need not be listed yet.
+                    snapshot.add(source.clone());
+                    snapshot.kill(source.ulid, Why::Compaction, now_ms);
+                }
+                snapshot.add(made.clone());
+                Ok(())
+            })
+            .await?;
+        let removed: Vec<Ulid> = sources.iter().map(|s| s.ulid).collect();
+        removed.iter().for_each(|_| self.parts.observer.marked(index.tenant(), Why::Compaction));
+        self.parts.follower.replaced(index.tenant(), vec![made.clone()], &removed);
+        Ok(made)
+    }
+
+    /// Finds the sources that cannot be read and leaves them out from now on: they block no other.
+    async fn quarantine(&self, index: &Index, base: &Snapshot, job: &Job, fault: Fault) -> Result<(), Fault> {
+        let mut bad = Vec::new();
+        for meta in &job.sources {
+            let block = self.open(index.tenant(), meta)?;
+            for dataset in 0..meta.datasets.len() {
+                match block.whole(dataset).await {
+                    Err(found) if found.kind == Kind::Corrupt => {
+                        bad.push((meta.ulid, found));
+                        break;
+                    }
+                    Err(other) => return Err(other),
+                    Ok(_) => {}
+                }
+            }
+        }
+        if bad.is_empty() {
+            return Err(fault);
+        }
+        let now_ms = self.parts.clock.now_millis();
+        for (block, fault) in &bad {
+            tracing::error!(
+                target: "compactor", tenant = %index.tenant(), %block, %fault,
+                "compactor: a block cannot be read and is left as it is; restore it from a copy or delete it"
+            );
+            self.parts.observer.corrupt(index.tenant(), fault);
+        }
+        let edit = |snapshot: &mut Snapshot| {
+            bad.iter().for_each(|(ulid, fault)| snapshot.quarantine(*ulid, fault, now_ms));
+            Ok(())
+        };
+        index.edit(base, edit).await.map(drop)
+    }
+}

@@ -1,0 +1,182 @@
+//! What there is and what goes next, for operators: `/api/v1/blocks` and `/api/v1/retention/plan`.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use axum::{Json, Router};
+use flamestore_block::Meta;
+use flamestore_compaction::going;
+use flamestore_index::{Dead, View};
+use flamestore_model::{Fault, TenantId};
+use flamestore_rpc::{Tenants, plain_response};
+use serde::Serialize;
+
+use crate::run::Compactor;
+
+/// The routes. They need the tenant that the rpc layer reads from the request.
+pub fn routes(compactor: Arc<Compactor>) -> Router {
+    Router::new()
+        .route("/api/v1/blocks", get(blocks))
+        .route("/api/v1/retention/plan", get(retention_plan))
+        .with_state(compactor)
+}
+
+/// A block of the tenant. Times are Unix milliseconds.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct BlockRow {
+    block: String,
+    level: u32,
+    min_time_ms: i64,
+    max_time_ms: i64,
+    services: Vec<String>,
+    series: u64,
+    profiles: u64,
+    samples: u64,
+    bytes: u64,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    sources: Vec<String>,
+    /// Why compaction leaves it alone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    quarantined: Option<String>,
+}
+
+/// A block that goes, or whose bytes go.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct GoingRow {
+    block: String,
+    why: &'static str,
+    bytes: u64,
+    /// Of its last profile. Absent when the block is marked already.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    max_time_ms: Option<i64>,
+    /// When no query sees it any more. Absent when that is so already.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hidden_at_ms: Option<i64>,
+    /// When its bytes are deleted, at the next cleanup after this.
+    deleted_at_ms: i64,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Plan {
+    now_ms: i64,
+    enabled: bool,
+    /// Seconds that profiles are kept; absent: for ever.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    retention_seconds: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    max_bytes: Option<u64>,
+    deletion_delay_seconds: u64,
+    cleanup_interval_seconds: u64,
+    total_bytes: u64,
+    /// Past retention: marked with the next cleanup.
+    due: Vec<GoingRow>,
+    /// Marked: bytes still there.
+    marked: Vec<GoingRow>,
+    /// The rest by age, the oldest first: what goes after that, and when. At most [`MAX_NEXT`].
+    next: Vec<GoingRow>,
+}
+
+/// Blocks that the plan looks ahead to.
+pub const MAX_NEXT: usize = 100;
+
+async fn blocks(State(compactor): State<Arc<Compactor>>, tenants: Tenants) -> Response {
+    let found = async {
+        let tenant = tenants.single()?;
+        let view = compactor.view(&compactor.index(tenant)).await?;
+        Ok::<_, Fault>(view.live.iter().map(|meta| row(meta, &view)).collect::<Vec<_>>())
+    };
+    match found.await {
+        Ok(rows) => Json(serde_json::json!({ "blocks": rows })).into_response(),
+        Err(fault) => plain_response(fault).into_response(),
+    }
+}
+
+fn row(meta: &Meta, view: &View) -> BlockRow {
+    BlockRow {
+        block: meta.ulid.to_string(),
+        level: meta.level,
+        min_time_ms: meta.min_time_nanos / 1_000_000,
+        max_time_ms: meta.max_time_nanos / 1_000_000,
+        services: meta.datasets.iter().map(|d| d.service_name.clone()).collect(),
+        series: meta.stats.series,
+        profiles: meta.stats.profiles,
+        samples: meta.stats.samples,
+        bytes: meta.stats.bytes,
+        sources: meta.sources.iter().map(ToString::to_string).collect(),
+        quarantined: view.snapshot.quarantined.iter().find(|q| q.ulid == meta.ulid).map(|q| q.fault.clone()),
+    }
+}
+
+async fn retention_plan(State(compactor): State<Arc<Compactor>>, tenants: Tenants) -> Response {
+    let planned = async { compactor.retention_plan(tenants.single()?).await };
+    match planned.await {
+        Ok(plan) => Json(plan).into_response(),
+        Err(fault) => plain_response(fault).into_response(),
+    }
+}
+
+impl Compactor {
+    async fn retention_plan(&self, tenant: &TenantId) -> Result<Plan, Fault> {
+        let view = self.view(&self.index(tenant)).await?;
+        let limits = self.parts.overrides.of(tenant);
+        let rules = self.rules(&limits);
+        let (now_ms, delay) = (self.parts.clock.now_millis(), millis(self.config.deletion_delay));
+        let due = going(&view.live, &rules);
+        let retention = limits.retention();
+        let mut rest: Vec<&Meta> = view.live.iter().filter(|b| due.iter().all(|g| g.ulid != b.ulid)).collect();
+        rest.sort_by_key(|b| (b.max_time_nanos, b.ulid));
+        let next = retention.map(|keep| {
+            rest.iter().take(MAX_NEXT).map(move |meta| {
+                let hidden = (meta.max_time_nanos / 1_000_000).saturating_add(millis(keep));
+                GoingRow {
+                    block: meta.ulid.to_string(),
+                    why: flamestore_index::Why::Retention.as_str(),
+                    bytes: meta.stats.bytes,
+                    max_time_ms: Some(meta.max_time_nanos / 1_000_000),
+                    hidden_at_ms: Some(hidden),
+                    deleted_at_ms: hidden.saturating_add(delay),
+                }
+            })
+        });
+        let marked = |dead: &Dead| GoingRow {
+            block: dead.ulid.to_string(),
+            why: dead.why.as_str(),
+            bytes: dead.bytes,
+            max_time_ms: None,
+            hidden_at_ms: None,
+            deleted_at_ms: dead.marked_ms.saturating_add(delay),
+        };
+        Ok(Plan {
+            now_ms,
+            enabled: self.config.cleanup_enabled,
+            retention_seconds: retention.map(|d| d.as_secs()),
+            max_bytes: rules.max_bytes,
+            deletion_delay_seconds: self.config.deletion_delay.as_secs(),
+            cleanup_interval_seconds: self.config.cleanup_interval.as_secs(),
+            total_bytes: view.live.iter().map(|b| b.stats.bytes).sum(),
+            due: due
+                .iter()
+                .map(|g| GoingRow {
+                    block: g.ulid.to_string(),
+                    why: g.why.as_str(),
+                    bytes: g.bytes,
+                    max_time_ms: Some(g.max_time_nanos / 1_000_000),
+                    hidden_at_ms: Some(now_ms),
+                    deleted_at_ms: now_ms.saturating_add(delay),
+                })
+                .collect(),
+            marked: view.snapshot.dead.iter().map(marked).collect(),
+            next: next.into_iter().flatten().collect(),
+        })
+    }
+}
+
+fn millis(d: Duration) -> i64 {
+    i64::try_from(d.as_millis()).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,42 @@
+//! What the compactor tells: to whoever reads blocks, and to whoever counts.
+
+use std::time::Duration;
+
+use flamestore_block::{Meta, Ulid};
+use flamestore_index::Why;
+use flamestore_model::{Fault, TenantId};
+
+/// Reads blocks, and is told which ones count.
+pub trait Follow: Send + Sync {
+    /// From now on `added` stand for `removed`. Told after it has become so in the bucket.
+    fn replaced(&self, tenant: &TenantId, added: Vec<Meta>, removed: &[Ulid]);
+}
+
+/// Counts.
+pub trait Observe: Send + Sync {
+    fn run_started(&self) {}
+    /// `failed`: of the tenants that were looked at.
+    fn run_ended(&self, _tenants: usize, _failed: usize) {}
+    fn compaction_started(&self) {}
+    fn compacted(&self, _tenant: &TenantId, _made: &Meta, _took: Duration) {}
+    fn compaction_failed(&self, _tenant: &TenantId, _fault: &Fault) {}
+    fn cleanup_started(&self) {}
+    fn cleanup_ended(&self, _failed: bool) {}
+    fn marked(&self, _tenant: &TenantId, _why: Why) {}
+    fn deleted(&self, _tenant: &TenantId) {}
+    /// A block could not be deleted; it is tried again.
+    fn delete_failed(&self, _tenant: &TenantId, _fault: &Fault) {}
+    /// What a tenant has now, in blocks: live ones by level, marked ones, folders without a `meta.json`.
+    fn counted(&self, _tenant: &TenantId, _by_level: &[(u32, usize)], _marked: usize, _partial: usize) {}
+    /// A block, or an index, whose bytes are not what was written.
+    fn corrupt(&self, _tenant: &TenantId, _fault: &Fault) {}
+}
+
+/// Tells nobody.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Silent;
+
+impl Observe for Silent {}
+impl Follow for Silent {
+    fn replaced(&self, _: &TenantId, _: Vec<Meta>, _: &[Ulid]) {}
+}

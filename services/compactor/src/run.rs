@@ -1,0 +1,159 @@
+//! The story of the compactor: what it does, and how often.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use flamestore_block::BlockCache;
+use flamestore_clock::Clock;
+use flamestore_index::{Index, View};
+use flamestore_limits::Overrides;
+use flamestore_model::{Fault, TenantId};
+use flamestore_objstore::Bucket;
+use tokio::time::{MissedTickBehavior, interval};
+
+use crate::config::CompactorConfig;
+use crate::disk::Disk;
+use crate::observe::{Follow, Observe};
+
+/// Footers and series of blocks that are being merged; their samples are held by the merge itself.
+const CACHE_BYTES: u64 = 8 << 20;
+
+/// The things a compactor works with.
+pub struct Parts {
+    pub bucket: Bucket,
+    pub overrides: Arc<Overrides>,
+    pub clock: Arc<dyn Clock>,
+    pub disk: Arc<dyn Disk>,
+    pub follower: Arc<dyn Follow>,
+    pub observer: Arc<dyn Observe>,
+}
+
+/// Merges and removes blocks of all tenants. Holds nothing that the bucket does not: it can be stopped and started anywhere.
+pub struct Compactor {
+    pub(crate) config: CompactorConfig,
+    pub(crate) parts: Parts,
+    pub(crate) cache: Arc<BlockCache>,
+}
+
+impl Compactor {
+    /// Does no IO.
+    pub fn new(config: CompactorConfig, parts: Parts) -> Self {
+        Compactor { config, parts, cache: BlockCache::new(CACHE_BYTES) }
+    }
+
+    /// Until `stop`; a compaction under way is left as it is, and done again by the next one.
+    pub async fn run(&self, stop: impl Future<Output = ()> + Send) {
+        let every = |period: Duration| {
+            let mut ticks = interval(period.max(Duration::from_millis(10)));
+            ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+            ticks
+        };
+        let (mut compact, mut clean, mut room) = (
+            every(self.config.compaction_interval),
+            every(self.config.cleanup_interval),
+            every(self.config.enforcement_interval),
+        );
+        tokio::pin!(stop);
+        loop {
+            let work = async {
+                // What failed has been told; there is another round.
+                let _ = tokio::select! {
+                    _ = room.tick() => self.make_room().await,
+                    _ = clean.tick() => self.clean_all().await,
+                    _ = compact.tick() => self.compact_all().await,
+                };
+            };
+            tokio::select! {
+                () = &mut stop => return,
+                () = work => {}
+            }
+        }
+    }
+
+    /// One round over all tenants. The last fault, if one failed.
+    pub async fn compact_all(&self) -> Result<(), Fault> {
+        self.parts.observer.run_started();
+        let tenants = self.tenants().await.inspect_err(|fault| {
+            tracing::warn!(target: "compactor", %fault, "compactor: the tenants cannot be listed");
+            self.parts.observer.run_ended(0, 1);
+        })?;
+        let (mut looked, mut failed, mut last) = (0, 0, Ok(()));
+        for tenant in tenants.iter().filter(|t| self.config.compacts(t)) {
+            looked += 1;
+            if let Err(fault) = Box::pin(self.compact(tenant)).await {
+                failed += 1;
+                last = Err(fault);
+            }
+        }
+        self.parts.observer.run_ended(looked, failed);
+        last
+    }
+
+    /// Retention and deletion of all tenants. The last fault, if one failed.
+    pub async fn clean_all(&self) -> Result<(), Fault> {
+        if !self.config.cleanup_enabled {
+            return Ok(());
+        }
+        self.parts.observer.cleanup_started();
+        let mut last = Ok(());
+        match self.tenants().await {
+            Err(fault) => last = Err(fault),
+            Ok(tenants) => {
+                for tenant in tenants {
+                    if let Err(fault) = Box::pin(self.clean(&tenant)).await {
+                        tracing::warn!(target: "compactor", %tenant, %fault, "compactor: cleanup failed; it is tried again");
+                        last = Err(fault);
+                    }
+                }
+            }
+        }
+        self.parts.observer.cleanup_ended(last.is_err());
+        last
+    }
+
+    async fn clean(&self, tenant: &TenantId) -> Result<(), Fault> {
+        let index = self.index(tenant);
+        let view = self.view(&index).await?;
+        self.retain(&index, &view).await?;
+        let view = self.view(&index).await?;
+        self.sweep(&index, &view, false).await?;
+        let delay = self.parts.overrides.of(tenant).compactor_partial_block_deletion_delay;
+        if let Some(delay) = delay.enabled() {
+            self.sweep_orphans(&index, &view, delay).await?;
+        }
+        index.trim().await?;
+        let mut by_level: BTreeMap<u32, usize> = BTreeMap::new();
+        view.live.iter().for_each(|b| *by_level.entry(b.level).or_default() += 1);
+        let by_level: Vec<_> = by_level.into_iter().collect();
+        self.parts.observer.counted(tenant, &by_level, view.snapshot.dead.len(), view.partial.len());
+        Ok(())
+    }
+
+    pub(crate) fn index(&self, tenant: &TenantId) -> Index {
+        Index::new(self.parts.bucket.clone(), tenant.clone(), self.parts.clock.clone())
+    }
+
+    /// What a tenant has, with what is damaged told.
+    pub(crate) async fn view(&self, index: &Index) -> Result<View, Fault> {
+        let view = Box::pin(index.view(self.config.max_parallel_metas)).await?;
+        let unreadable = view.unreadable.iter().map(|(_, fault)| fault);
+        for fault in view.damaged.iter().chain(unreadable) {
+            tracing::error!(target: "compactor", tenant = %index.tenant(), %fault, "compactor: something is damaged");
+            self.parts.observer.corrupt(index.tenant(), fault);
+        }
+        Ok(view)
+    }
+
+    pub(crate) async fn tenants(&self) -> Result<Vec<TenantId>, Fault> {
+        let names = self.parts.bucket.list_dirs("").await?;
+        let mut tenants = Vec::new();
+        for tenant in names.iter().filter_map(|name| TenantId::parse(name).ok()) {
+            // Other things of ours have folders beside the tenants'.
+            if !self.parts.bucket.list_dirs(&format!("{tenant}/blocks")).await?.is_empty() {
+                tenants.push(tenant);
+            }
+        }
+        Ok(tenants)
+    }
+}
