@@ -1,4 +1,4 @@
-//! An answer to show: merged stacks, and what was asked.
+//! Answers to show: merged stacks or functions, and what was asked.
 
 use flamestore_flamegraph::tree::OTHER;
 use flamestore_flamegraph::{FunctionTable, Tree};
@@ -8,23 +8,26 @@ use crate::units::Measure;
 
 /// Merged stacks with the question.
 #[derive(Debug)]
-pub(crate) struct Answer {
+pub(crate) struct Stacks {
     pub(crate) selection: Selection,
     pub(crate) tree: Tree,
 }
 
-impl Answer {
+/// Functions, whose values are exact, with the question.
+#[derive(Debug)]
+pub(crate) struct Functions {
+    pub(crate) selection: Selection,
+    pub(crate) table: FunctionTable,
+}
+
+impl Stacks {
     pub(crate) fn measure(&self) -> Measure {
-        Measure::of(&self.selection.profile_type.sample_unit)
+        self.selection.measure()
     }
 
     /// The sum of all stacks.
     pub(crate) fn total(&self) -> i64 {
         self.tree.total()
-    }
-
-    pub(crate) fn functions(&self) -> FunctionTable {
-        FunctionTable::of(&self.tree)
     }
 }
 
@@ -103,7 +106,7 @@ pub(crate) mod tests {
     }
 
     /// What golden files are made of: an hour of CPU time of a service.
-    pub(crate) fn example() -> Answer {
+    pub(crate) fn stacks() -> Stacks {
         let tree = tree(&[
             "main.main;main.work;encoding/json.(*Decoder).Decode 450000000",
             "main.main;main.work;encoding/json.(*Decoder).Decode;runtime.mallocgc 150000000",
@@ -114,7 +117,13 @@ pub(crate) mod tests {
         ]);
         let profile_type = ProfileType::parse("process_cpu:cpu:nanoseconds:cpu:nanoseconds").unwrap();
         let range = Range { from_ms: 1_795_000_000_000, until_ms: 1_795_003_600_000 };
-        Answer { selection: Selection { profile_type, labels: r#"{service_name="checkout"}"#.into(), range }, tree }
+        Stacks { selection: Selection { profile_type, labels: r#"{service_name="checkout"}"#.into(), range }, tree }
+    }
+
+    /// The same, function by function.
+    pub(crate) fn functions() -> Functions {
+        let Stacks { selection, tree } = stacks();
+        Functions { selection, table: FunctionTable::of(&tree) }
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::{Args, ColorChoice, ValueEnum};
 
-use crate::answer::Answer;
+use crate::answer::Functions;
 use crate::client::Client;
 use crate::failure::{Exit, Failure};
 use crate::merged::Selection;
@@ -13,7 +13,7 @@ use crate::output::Output;
 use crate::paint::Paint;
 use crate::times::{self, Range, RangeArgs};
 use crate::units::Measure;
-use crate::{profile_type, selector};
+use crate::{profile_type, query, selector};
 
 mod changes;
 mod condition;
@@ -95,15 +95,15 @@ enum Form {
 /// Both sides of a comparison.
 #[derive(Debug)]
 pub(crate) struct Compared {
-    left: Answer,
-    right: Answer,
+    left: Selection,
+    right: Selection,
     changes: Changes,
 }
 
 impl Compared {
-    fn of(left: Answer, right: Answer) -> Compared {
-        let changes = Changes::of(&left.functions(), &right.functions(), [left.total(), right.total()]);
-        Compared { left, right, changes }
+    fn of(left: Functions, right: Functions) -> Compared {
+        let changes = Changes::of(&left.table, &right.table);
+        Compared { left: left.selection, right: right.selection, changes }
     }
 
     fn measure(&self) -> Measure {
@@ -132,11 +132,9 @@ pub(crate) fn run(client: &Client, args: &Diff, color: ColorChoice) -> Result<Ex
     if left.profile_type != right.profile_type {
         return Err(Failure::usage(format!("{} cannot be compared with {}", left.profile_type, right.profile_type)));
     }
-    let fetch = |selection: Selection, side: &str| {
-        let tree = selection.whole(client).map_err(|e| e.at(side))?;
-        if tree.is_empty() { Err(selection.nothing().at(side)) } else { Ok(Answer { selection, tree }) }
-    };
-    let compared = Compared::of(fetch(left, "left")?, fetch(right, "right")?);
+    let left = query::functions(client, left, 0).map_err(|e| e.at("left"))?;
+    let right = query::functions(client, right, 0).map_err(|e| e.at("right"))?;
+    let compared = Compared::of(left, right);
     let verdicts = verdict::judge(&args.fail_if, &compared.changes, compared.measure())?;
     match args.output {
         Form::Table => {
@@ -180,21 +178,23 @@ pub(crate) mod tests {
     use clap::Parser;
 
     use super::*;
-    use crate::answer::tests::{example, tree};
+    use flamestore_flamegraph::FunctionTable;
+
+    use crate::answer::tests::{functions, tree};
     use crate::cli::{Cli, Command};
 
     const NOW: i64 = 1_795_000_000_000_000_000;
 
     /// The example of golden files, and what became of it.
     pub(crate) fn compared() -> Compared {
-        let (left, mut right) = (example(), example());
-        right.tree = tree(&[
+        let (left, mut right) = (functions(), functions());
+        right.table = FunctionTable::of(&tree(&[
             "main.main;main.work;encoding/json.(*Decoder).Decode 900000000",
             "main.main;main.work 150000000",
             "main.main;main.recurse;main.recurse 90000000",
             "main.main;main.fresh 20000000",
             "runtime.gcBgMarkWorker;a<b>&\"c\" 100000000",
-        ]);
+        ]));
         right.selection.range = Range { from_ms: 1_795_010_000_000, until_ms: 1_795_013_600_000 };
         Compared::of(left, right)
     }

@@ -2,9 +2,10 @@
 
 use std::io::Read;
 
-use flamestore_flamegraph::{Tree, TreeMerger};
+use flamestore_flamegraph::{FunctionRow, FunctionTable, Tree, TreeMerger};
 use flamestore_model::ProfileType;
 use flamestore_pprof::{Location, Profile};
+use flamestore_proto::querier::v1 as wire;
 use flamestore_proto::querier::v1::{
     ProfileFormat, SelectMergeProfileRequest, SelectMergeStacktracesRequest, SelectMergeStacktracesResponse,
 };
@@ -15,6 +16,7 @@ use crate::profile_type;
 use crate::progress;
 use crate::selector::Wanted;
 use crate::times::Range;
+use crate::units::Measure;
 
 const STACKTRACES: &str = "querier.v1.QuerierService/SelectMergeStacktraces";
 const PROFILE: &str = "querier.v1.QuerierService/SelectMergeProfile";
@@ -34,6 +36,23 @@ impl Selection {
         let word = wanted.type_word.as_deref();
         let profile_type = profile_type::resolve(client, word, &wanted.labels, range)?;
         Ok(Selection { profile_type, labels: wanted.labels, range })
+    }
+
+    pub(crate) fn measure(&self) -> Measure {
+        Measure::of(&self.profile_type.sample_unit)
+    }
+
+    /// The first functions by their self values, exact; `limit` 0: all.
+    ///
+    /// They are counted here where the server cannot do it, or does not list as many as are wanted.
+    pub(crate) fn functions(&self, client: &Client, limit: usize) -> Result<FunctionTable, Failure> {
+        let max_nodes = i64::try_from(limit).ok().filter(|n| *n > 0);
+        let listed = self.stacktraces(client, max_nodes, ProfileFormat::Functions)?.functions.map(table_of);
+        let wanted = |table: &FunctionTable| if limit == 0 { table.functions } else { limit.min(table.functions) };
+        match listed {
+            Some(table) if table.rows.len() >= wanted(&table) => Ok(table),
+            _ => Ok(FunctionTable::of(&self.whole(client)?)),
+        }
     }
 
     /// Every stack. The server cuts nothing off unless it is set up to cut merged profiles, too.
@@ -94,6 +113,15 @@ impl Selection {
             ..SelectMergeStacktracesRequest::default()
         };
         client.call(STACKTRACES, &request)
+    }
+}
+
+fn table_of(wire: wire::FunctionTable) -> FunctionTable {
+    let row = |r: wire::FunctionRow| FunctionRow { name: r.name, self_value: r.self_, total: r.total };
+    FunctionTable {
+        rows: wire.functions.into_iter().map(row).collect(),
+        total: wire.total,
+        functions: usize::try_from(wire.total_functions).unwrap_or(0),
     }
 }
 

@@ -4,10 +4,11 @@ use std::io::{Read, Write};
 use std::path::PathBuf;
 
 use clap::{Args, ColorChoice, ValueEnum};
+use flamestore_flamegraph::Tree;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 
-use crate::answer::Answer;
+use crate::answer::{Functions, Stacks};
 use crate::client::Client;
 use crate::failure::{Exit, Failure};
 use crate::merged::Selection;
@@ -54,8 +55,8 @@ pub(crate) struct Query {
 
     /// The most nodes that are not merged into `other`.
     ///
-    /// Default: nothing is cut from table, collapsed, pprof and json; 200 for tree; what the server is set to for svg
-    /// and dot.
+    /// Default: nothing is cut from collapsed and pprof; 200 for tree; what the server is set to for svg and dot. Table
+    /// and json count every function before anything is cut.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(i64).range(1..))]
     max_nodes: Option<i64>,
 
@@ -86,7 +87,11 @@ enum Form {
 pub(crate) fn run(client: &Client, args: &Query, color: ColorChoice) -> Result<Exit, Failure> {
     let range = args.range.read(times::now_nanos())?;
     let wanted = selector::read(args.selector.as_deref(), args.profile_type.as_deref())?;
+    if args.max_nodes.is_some() && matches!(args.output, Form::Table | Form::Json) {
+        return Err(Failure::usage("table and json have no nodes to cut: leave out --max-nodes, or use --limit"));
+    }
     let file = args.file.as_deref();
+    let paint = if file.is_some() { Paint::OFF } else { Paint::for_stdout(color) };
     // Refused before the server is asked to work.
     let mut out = match args.output {
         Form::Pprof => Output::open_binary(file, "a pprof")?,
@@ -102,29 +107,37 @@ pub(crate) fn run(client: &Client, args: &Query, color: ColorChoice) -> Result<E
             }
             out.write_all(dot.as_bytes())?;
         }
-        form => {
-            let tree = match (form, args.max_nodes) {
-                (Form::Tree, max_nodes) => selection.cut(client, max_nodes.or(Some(TREE_NODES)))?,
-                (Form::Svg, max_nodes) => selection.cut(client, max_nodes)?,
-                (_, Some(max_nodes)) => selection.cut(client, Some(max_nodes))?,
-                (_, None) => selection.whole(client)?,
+        Form::Table => table::write(&mut out, &functions(client, selection, args.limit)?, args.limit, paint)?,
+        Form::Json => json::write(&mut out, &functions(client, selection, 0)?)?,
+        Form::Tree => {
+            let max_nodes = Some(args.max_nodes.unwrap_or(TREE_NODES));
+            let tree = selection.cut(client, max_nodes)?;
+            tree::write(&mut out, &stacks(selection, tree)?, paint)?;
+        }
+        Form::Svg => {
+            let tree = selection.cut(client, args.max_nodes)?;
+            svg::write(&mut out, &stacks(selection, tree)?)?;
+        }
+        Form::Collapsed => {
+            let tree = match args.max_nodes {
+                None => selection.whole(client)?,
+                max_nodes => selection.cut(client, max_nodes)?,
             };
-            if tree.is_empty() {
-                return Err(selection.nothing());
-            }
-            let answer = Answer { selection, tree };
-            let paint = if file.is_some() { Paint::OFF } else { Paint::for_stdout(color) };
-            match form {
-                Form::Tree => tree::write(&mut out, &answer, paint)?,
-                Form::Collapsed => collapsed::write(&mut out, &answer.tree)?,
-                Form::Svg => svg::write(&mut out, &answer)?,
-                Form::Json => json::write(&mut out, &answer)?,
-                Form::Table | Form::Pprof | Form::Dot => table::write(&mut out, &answer, args.limit, paint)?,
-            }
+            collapsed::write(&mut out, &stacks(selection, tree)?.tree)?;
         }
     }
     out.finish()?;
     Ok(Exit::Done)
+}
+
+/// The functions of a selection, of which there must be any.
+pub(crate) fn functions(client: &Client, selection: Selection, limit: usize) -> Result<Functions, Failure> {
+    let table = selection.functions(client, limit)?;
+    if table.rows.is_empty() { Err(selection.nothing()) } else { Ok(Functions { selection, table }) }
+}
+
+fn stacks(selection: Selection, tree: Tree) -> Result<Stacks, Failure> {
+    if tree.is_empty() { Err(selection.nothing()) } else { Ok(Stacks { selection, tree }) }
 }
 
 /// Passes a pprof on while it comes, so that its size does not matter.

@@ -1,8 +1,10 @@
 //! `flamectl series`: which series there are.
 
+use std::collections::BTreeSet;
 use std::io::Write;
 
 use clap::{Args, ValueEnum};
+use flamestore_model::labels::names;
 use flamestore_model::{Matcher, Selector};
 use flamestore_proto::querier::v1::{SeriesRequest, SeriesResponse};
 use serde_json::{Map, Value};
@@ -19,9 +21,13 @@ pub(crate) struct Series {
     #[arg(help = "Which series: a service's name, or labels as {service_name=\"checkout\"}. Default: all")]
     selector: Option<String>,
 
-    /// Show only this label; may be given several times. Default: all labels.
+    /// Show only this label; may be given several times. Default: all public labels, and the profile type.
     #[arg(long = "label", value_name = "NAME")]
     labels: Vec<String>,
+
+    /// Show the labels that are the server's own, too, such as __name__.
+    #[arg(long, conflicts_with = "labels")]
+    private: bool,
 
     #[command(flatten)]
     range: RangeArgs,
@@ -49,17 +55,25 @@ pub(crate) fn run(client: &Client, args: &Series) -> Result<Exit, Failure> {
         end: range.until_ms,
     };
     let answer: SeriesResponse = client.call("querier.v1.QuerierService/Series", &request)?;
-    let sets = answer.labels_set.into_iter().map(|set| set.labels.into_iter().map(|pair| (pair.name, pair.value)));
+    // Without the private labels, series may look the same.
+    let sets: BTreeSet<Vec<(String, String)>> = answer
+        .labels_set
+        .into_iter()
+        .map(|set| set.labels.into_iter().map(|pair| (pair.name, pair.value)))
+        .map(|set| set.filter(|(name, _)| args.private || !args.labels.is_empty() || is_public(name)).collect())
+        .collect();
     let mut out = Output::open(None)?;
     match args.output {
         Listing::Text => {
             for set in sets {
-                writeln!(out, "{}", text(set))?;
+                writeln!(out, "{}", text(set.into_iter()))?;
             }
         }
         Listing::Json => {
-            let objects = sets.map(|set| set.map(|(name, value)| (name, value.into())).collect::<Map<_, _>>());
-            write_json(&mut out, &objects.map(Value::Object).collect())?;
+            let object = |set: Vec<(String, String)>| {
+                Value::Object(set.into_iter().map(|(name, value)| (name, value.into())).collect::<Map<_, _>>())
+            };
+            write_json(&mut out, &sets.into_iter().map(object).collect())?;
         }
     }
     out.finish()?;
@@ -73,6 +87,11 @@ pub(crate) fn labels_alone(text: Option<&str>) -> Result<String, Failure> {
         Some(word) => Err(Failure::usage(format!("leave the profile type {word:?} out: labels alone are wanted here"))),
         None => Ok(wanted.labels),
     }
+}
+
+/// Whether a label tells series apart for their users.
+fn is_public(name: &str) -> bool {
+    !name.starts_with("__") || name == names::PROFILE_TYPE
 }
 
 /// An array, and a line break.

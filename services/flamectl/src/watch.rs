@@ -6,13 +6,13 @@ use std::time::Duration;
 
 use clap::{Args, ColorChoice};
 
-use crate::answer::Answer;
+use crate::answer::Functions;
 use crate::client::Client;
 use crate::failure::{Exit, Failure};
 use crate::merged::Selection;
 use crate::output::Output;
 use crate::paint::Paint;
-use crate::query::table;
+use crate::query::{self, table};
 use crate::selector::Wanted;
 use crate::times::{self, Range};
 use crate::{profile_type, selector};
@@ -56,7 +56,7 @@ pub(crate) fn run(client: &Client, args: &Watch, color: ColorChoice) -> Result<E
     let mut shown = 0;
     loop {
         let mut screen: Vec<u8> = Vec::new();
-        match look(client, &wanted, args.window) {
+        match look(client, &wanted, args) {
             Ok(answer) => table::write(&mut screen, &answer, args.limit, paint)?,
             // What may pass is shown and watched on; what is wrong with the question will not.
             Err(failure) if is_passing(failure.exit) => writeln!(screen, "{}", paint.bad(&failure.message))?,
@@ -78,16 +78,12 @@ pub(crate) fn run(client: &Client, args: &Watch, color: ColorChoice) -> Result<E
     }
 }
 
-fn look(client: &Client, wanted: &Wanted, window: Duration) -> Result<Answer, Failure> {
+fn look(client: &Client, wanted: &Wanted, args: &Watch) -> Result<Functions, Failure> {
     let now_ms = times::now_nanos() / NANOS_PER_MILLI;
     let until_now = Range { from_ms: now_ms, until_ms: now_ms };
-    let range = Range { from_ms: until_now.back_by(window).from_ms, until_ms: now_ms };
+    let range = Range { from_ms: until_now.back_by(args.window).from_ms, until_ms: now_ms };
     let selection = Selection::of(client, wanted.clone(), range)?;
-    let tree = selection.whole(client)?;
-    if tree.is_empty() {
-        return Err(selection.nothing());
-    }
-    Ok(Answer { selection, tree })
+    query::functions(client, selection, args.limit)
 }
 
 fn is_passing(exit: Exit) -> bool {

@@ -48,8 +48,7 @@ pub(crate) struct Changes {
 }
 
 impl Changes {
-    /// `wholes` are the totals of the sides.
-    pub(crate) fn of(left: &FunctionTable, right: &FunctionTable, wholes: [i64; 2]) -> Changes {
+    pub(crate) fn of(left: &FunctionTable, right: &FunctionTable) -> Changes {
         let mut by_name: BTreeMap<&str, (Pair, Pair)> = BTreeMap::new();
         for row in &left.rows {
             let (own, total) = by_name.entry(&row.name).or_default();
@@ -64,7 +63,7 @@ impl Changes {
         let weight = |c: &Change| (c.own.change().unsigned_abs(), c.total.change().unsigned_abs());
         // Stable: equal changes stay in the order of their names.
         rows.sort_by_key(|c| std::cmp::Reverse(weight(c)));
-        Changes { whole: Pair { left: wholes[0], right: wholes[1] }, rows }
+        Changes { whole: Pair { left: left.total, right: right.total }, rows }
     }
 
     pub(crate) fn find(&self, name: &str) -> Option<&Change> {

@@ -34,12 +34,12 @@ pub(crate) fn write(out: &mut dyn Write, compared: &Compared, verdicts: &[Verdic
             json!({"condition": v.condition, "holds": v.holds(), "for": names, "known": v.unknown.is_none()})
         })
         .collect();
-    let profile_type = &compared.right.selection.profile_type;
+    let profile_type = &compared.right.profile_type;
     let object = json!({
         "profileType": profile_type.to_string(),
         "unit": profile_type.sample_unit,
-        "left": side(&compared.left.selection, whole.left),
-        "right": side(&compared.right.selection, whole.right),
+        "left": side(&compared.left, whole.left),
+        "right": side(&compared.right, whole.right),
         "functions": functions,
         "conditions": conditions,
     });

@@ -16,7 +16,7 @@ pub(crate) fn write(
     paint: Paint,
 ) -> io::Result<()> {
     let (measure, changes) = (compared.measure(), &compared.changes);
-    let (left, right) = (&compared.left.selection, &compared.right.selection);
+    let (left, right) = (&compared.left, &compared.right);
     let whole = changes.whole;
     writeln!(out, "{}", right.profile_type)?;
     writeln!(out, "left  {} {}, total {}", left.labels, left.range, measure.show(whole.left))?;

@@ -3,7 +3,7 @@
 use crate::diff::changes::{Change, Changes, Pair};
 use crate::diff::condition::{Column, Condition, Unit, What};
 use crate::failure::Failure;
-use crate::units::Measure;
+use crate::units::{Measure, percent};
 
 /// Functions that are named where any function may trip a condition.
 const MAX_NAMED: usize = 5;
@@ -18,6 +18,8 @@ pub(crate) struct Verdict {
     pub(crate) missed: Option<Pair>,
     /// A function that neither side knows.
     pub(crate) unknown: Option<String>,
+    /// Where shares are compared: what they are shares of.
+    pub(crate) shares_of: Option<Pair>,
 }
 
 impl Verdict {
@@ -27,7 +29,13 @@ impl Verdict {
 
     /// The words behind the condition in the table.
     pub(crate) fn says(&self, measure: Measure) -> String {
-        let pair = |p: &Pair| format!("{} to {}, {}", measure.show(p.left), measure.show(p.right), signed_percent(*p));
+        let pair = |p: &Pair| match self.shares_of {
+            None => format!("{} to {}, {}", measure.show(p.left), measure.show(p.right), signed_percent(*p)),
+            Some(whole) => {
+                let [left, right] = [percent(p.left, whole.left), percent(p.right, whole.right)];
+                format!("{left:.2}% to {right:.2}% of the whole, {:+.2}pp", p.change_points(whole))
+            }
+        };
         if let Some(name) = &self.unknown {
             return format!("neither side knows {name}");
         }
@@ -78,11 +86,13 @@ fn judge_one(condition: &Condition, changes: &Changes, measure: Measure) -> Resu
         };
         condition.is.holds(change, limit)
     };
+    let shares_of = (condition.unit == Unit::Points).then_some(changes.whole);
     let column = |change: &Change, column: Column| match column {
         Column::Own => change.own,
         Column::Total => change.total,
     };
-    let mut verdict = Verdict { condition: condition.to_string(), found: Vec::new(), missed: None, unknown: None };
+    let mut verdict =
+        Verdict { condition: condition.to_string(), found: Vec::new(), missed: None, unknown: None, shares_of };
     let mut look = |name: &str, pair: Pair| match holds(pair) {
         true => verdict.found.push((name.to_owned(), pair)),
         false => verdict.missed = Some(pair),
@@ -143,7 +153,10 @@ mod tests {
         assert_eq!(judge("total>26%").says(NANOS), "1.00 s to 1.26 s, +26.0%");
         assert_eq!(judge("main.fresh self>1%").says(NANOS), "0 s to 20.0 ms, new");
         assert_eq!(judge("* self>40pp").says(NANOS), "no function");
-        assert_eq!(judge("* self>20pp").says(NANOS), "encoding/json.(*Decoder).Decode (450 ms to 900 ms, +100.0%)");
+        assert_eq!(
+            judge("* self>20pp").says(NANOS),
+            "encoding/json.(*Decoder).Decode (45.00% to 71.43% of the whole, +26.43pp)"
+        );
     }
 
     #[test]

@@ -25,12 +25,12 @@ pub(crate) fn write(out: &mut dyn Write, tree: &Tree) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::answer::tests::{example, folded, tree};
+    use crate::answer::tests::{folded, stacks, tree};
     use crate::golden;
 
     #[test]
     fn the_collapsed_form_is_as_it_was() {
-        golden::check("query.collapsed", &(folded(&example().tree).join("\n") + "\n"));
+        golden::check("query.collapsed", &(folded(&stacks().tree).join("\n") + "\n"));
     }
 
     #[test]

@@ -4,15 +4,15 @@ use std::io::{self, Write};
 
 use serde_json::json;
 
-use crate::answer::Answer;
+use crate::answer::Functions;
 
 /// Writes one object: the question, the total, and every function with its self and total value, the largest self
 /// value first. Values are in `unit`.
-pub(crate) fn write(out: &mut dyn Write, answer: &Answer) -> io::Result<()> {
+pub(crate) fn write(out: &mut dyn Write, answer: &Functions) -> io::Result<()> {
     let functions: Vec<_> = answer
-        .functions()
+        .table
         .rows
-        .into_iter()
+        .iter()
         .map(|row| json!({"name": row.name, "self": row.self_value, "total": row.total}))
         .collect();
     let selection = &answer.selection;
@@ -22,7 +22,7 @@ pub(crate) fn write(out: &mut dyn Write, answer: &Answer) -> io::Result<()> {
         "fromMs": selection.range.from_ms,
         "untilMs": selection.range.until_ms,
         "unit": selection.profile_type.sample_unit,
-        "total": answer.total(),
+        "total": answer.table.total,
         "functions": functions,
     });
     serde_json::to_writer_pretty(&mut *out, &object)?;
@@ -32,13 +32,13 @@ pub(crate) fn write(out: &mut dyn Write, answer: &Answer) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::answer::tests::example;
+    use crate::answer::tests::functions;
     use crate::golden;
 
     #[test]
     fn the_json_form_is_as_it_was() {
         let mut out = Vec::new();
-        write(&mut out, &example()).unwrap();
+        write(&mut out, &functions()).unwrap();
         golden::check("query.json", &String::from_utf8(out).unwrap());
     }
 }

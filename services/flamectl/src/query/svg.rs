@@ -5,7 +5,7 @@ use std::io::{self, Write};
 
 use flamestore_flamegraph::tree::OTHER;
 
-use crate::answer::{Answer, Order, walk};
+use crate::answer::{Order, Stacks, walk};
 use crate::units::percent;
 
 /// Width of the picture and its margins, in pixels.
@@ -24,7 +24,7 @@ const MIN_WIDTH: f64 = 0.2;
 const MIN_LETTERS: usize = 3;
 
 /// Writes the picture. Boxes of one package have one colour, the same in every picture.
-pub(crate) fn write(out: &mut dyn Write, answer: &Answer) -> io::Result<()> {
+pub(crate) fn write(out: &mut dyn Write, answer: &Stacks) -> io::Result<()> {
     let (tree, measure, whole) = (&answer.tree, answer.measure(), answer.total());
     let totals = tree.totals();
     let scale = (WIDTH - 2.0 * MARGIN) / whole.max(1) as f64;
@@ -108,8 +108,11 @@ fn fitting(name: &str, width: f64) -> Option<String> {
     Some(name.chars().take(letters - 1).chain(['…']).collect())
 }
 
-/// What a function belongs to: the path before the first dot of Go's and Java's names, or before the first `::`.
+/// What a function belongs to: the path before the first dot of Go's and Java's names, or before the first `::`. Type
+/// arguments do not count.
 fn package(name: &str) -> &str {
+    let name = name.trim_start_matches(['<', '&']);
+    let name = name.split('<').next().unwrap_or(name);
     let tail = name.rfind('/').map_or(0, |slash| slash + 1);
     let end = match (name.find("::"), name[tail..].find('.')) {
         (Some(colons), _) => colons,
@@ -150,13 +153,13 @@ fn escape(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::answer::tests::example;
+    use crate::answer::tests::stacks;
     use crate::golden;
 
     #[test]
     fn the_picture_is_as_it_was() {
         let mut out = Vec::new();
-        write(&mut out, &example()).unwrap();
+        write(&mut out, &stacks()).unwrap();
         golden::check("query.svg", &String::from_utf8(out).unwrap());
     }
 
@@ -166,6 +169,8 @@ mod tests {
             ("github.com/a/b.(*T).Run", "github.com/a/b"),
             ("java/util/HashMap.get", "java/util/HashMap"),
             ("std::vec::Vec<T>::push", "std"),
+            ("<core::pin::Pin<P> as Future>::poll", "core"),
+            ("deref<&mut core::pin::Pin>", "deref"),
             ("main.main", "main"),
             ("read", "read"),
             ("", ""),

@@ -2,12 +2,12 @@
 
 use std::io::{self, Write};
 
-use crate::answer::{Answer, Order, walk};
+use crate::answer::{Order, Stacks, walk};
 use crate::paint::Paint;
 use crate::units::percent;
 
 /// Writes a line for each node below its caller, the heaviest first.
-pub(crate) fn write(out: &mut dyn Write, answer: &Answer, paint: Paint) -> io::Result<()> {
+pub(crate) fn write(out: &mut dyn Write, answer: &Stacks, paint: Paint) -> io::Result<()> {
     let (tree, measure, whole) = (&answer.tree, answer.measure(), answer.total());
     let totals = tree.totals();
     let value = |values: &[i64], node: u32| values.get(node as usize).copied().unwrap_or(0);
@@ -34,13 +34,13 @@ pub(crate) fn write(out: &mut dyn Write, answer: &Answer, paint: Paint) -> io::R
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::answer::tests::example;
+    use crate::answer::tests::stacks;
     use crate::golden;
 
     #[test]
     fn the_tree_is_as_it_was() {
         let mut out = Vec::new();
-        write(&mut out, &example(), Paint::OFF).unwrap();
+        write(&mut out, &stacks(), Paint::OFF).unwrap();
         golden::check("query.tree", &String::from_utf8(out).unwrap());
     }
 }
