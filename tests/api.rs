@@ -1,6 +1,7 @@
 //! What clients send and what comes back, against the real server.
 
 mod analyze;
+mod frames;
 mod functions;
 mod malformed;
 mod otlp;

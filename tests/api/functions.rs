@@ -28,7 +28,8 @@ fn number(value: &Value) -> i64 {
 
 /// (name, self, total) in samples, by name.
 fn rows(table: &Value, own: &str, total: &str) -> Vec<(String, i64, i64)> {
-    let row = |r: &Value| (r["name"].as_str().unwrap().to_owned(), number(&r[own]) / SAMPLE, number(&r[total]) / SAMPLE);
+    let row =
+        |r: &Value| (r["name"].as_str().unwrap().to_owned(), number(&r[own]) / SAMPLE, number(&r[total]) / SAMPLE);
     let mut rows: Vec<_> = table["functions"].as_array().expect("functions").iter().map(row).collect();
     rows.sort();
     rows
@@ -80,10 +81,7 @@ fn a_diff_of_functions_joins_both_sides() {
         expected(&[("fib", 6, 6), ("main", 0, 10), ("new", 0, 0)]),
         "idle has the smallest share"
     );
-    assert_eq!(
-        rows(table, "rightSelf", "rightTotal"),
-        expected(&[("fib", 10, 10), ("main", 0, 40), ("new", 30, 30)])
-    );
+    assert_eq!(rows(table, "rightSelf", "rightTotal"), expected(&[("fib", 10, 10), ("main", 0, 40), ("new", 30, 30)]));
     let totals = ["leftTotal", "rightTotal"].map(|name| number(&table[name]) / SAMPLE);
     assert_eq!((totals, number(&table["totalFunctions"])), ([10, 40], 4));
     assert!(diff(json!({}))["flamegraph"].is_object());

@@ -62,7 +62,7 @@ fn opened(selector: &str) -> Opened {
     let mut select = Select::everything(TimeRange { from_nanos: 0, to_nanos: i64::MAX });
     select.profile_type = Some(ProfileType::parse(made::TYPES[1]).unwrap());
     select.selector = Selector::parse(selector).unwrap();
-    Opened { runtime, block, query: TreeQuery { select, call_site: Vec::new() } }
+    Opened { runtime, block, query: TreeQuery::whole(select) }
 }
 
 const SELECTORS: [&str; 2] = ["{}", "{pod=\"payment-1\"}"];

@@ -20,10 +20,10 @@ use std::sync::Arc;
 
 use flamestore_flamegraph::heatmap::{Observed, ObservedSeries};
 use flamestore_flamegraph::{ProfileMerge, TreeMerger, fold};
-use flamestore_model::{Fault, Point, Select, SeriesInfo, SeriesPoints, TenantId, TreeQuery};
+use flamestore_model::{Fault, Point, Select, SeriesInfo, SeriesPoints, StackFilter, TenantId, TreeQuery};
 use flamestore_objstore::Bucket;
 use flamestore_symbols::Symbols;
-use flamestore_symbols::call_site::at_or_below;
+use flamestore_symbols::wanted::wanted;
 use futures::{StreamExt, TryStreamExt};
 
 pub use cache::BlockCache;
@@ -92,9 +92,9 @@ impl Block {
         let found = self.each_dataset(filter, |dataset| async move {
             let rows = self.series_of(dataset).await?;
             let picked = self.pick(dataset, &rows, filter, true).await?;
-            let below = self.below(dataset, &query.call_site).await?;
-            let totals = if below.is_some() || filter.looks_at_samples() {
-                self.totals(&picked, filter, below).await?
+            let stacks = self.wanted_stacks(dataset, &query.stacks).await?;
+            let totals = if stacks.is_some() || filter.looks_at_samples() {
+                self.totals(&picked, filter, stacks).await?
             } else {
                 picked.profiles.iter().map(|p| Some(p.total)).collect()
             };
@@ -154,11 +154,11 @@ impl Block {
             Ok(sums.map(|sums| (sums, symbols)))
         });
         for (sums, symbols) in found.await?.into_iter().flatten() {
-            let (mut merger, call_site) = (std::mem::take(into), query.call_site.clone());
+            let (mut merger, stacks) = (std::mem::take(into), query.stacks.clone());
             *into = blocking(move || {
                 let mut by_function = Vec::new();
                 fold(&sums, &symbols.stacks.fn_node, &mut by_function);
-                merger.add(&symbols.strings, &symbols.fn_tree, &by_function, &call_site);
+                merger.add(&symbols.strings, &symbols.fn_tree, &by_function, &stacks);
                 Ok(merger)
             })
             .await?;
@@ -174,9 +174,9 @@ impl Block {
             Ok(sums.map(|sums| (sums, symbols)))
         });
         for (sums, symbols) in found.await?.into_iter().flatten() {
-            let (mut merge, call_site) = (std::mem::take(into), query.call_site.clone());
+            let (mut merge, stacks) = (std::mem::take(into), query.stacks.clone());
             *into = blocking(move || {
-                merge.add(&symbols, &sums, &call_site);
+                merge.add(&symbols, &sums, &stacks);
                 Ok(merge)
             })
             .await?;
@@ -224,7 +224,7 @@ impl Block {
         &self,
         picked: &pick::Picked,
         filter: &Filter<'_>,
-        below: Option<Below>,
+        stacks: Option<WantedStacks>,
     ) -> Result<Vec<Option<i64>>, Fault> {
         let object = self.meta.key("samples.parquet");
         self.scan(
@@ -235,11 +235,13 @@ impl Block {
             move |totals, profile, wanted: Wanted<'_>| {
                 let Some(total) = totals.get_mut(profile) else { return Ok(()) };
                 wanted.each(|stack, value| {
-                    let inside = match &below {
-                        Some(below) => below.holds(stack).ok_or_else(|| corrupt(&object, "a stack id is too large"))?,
+                    let wanted = match &stacks {
+                        Some(stacks) => {
+                            stacks.hold(stack).ok_or_else(|| corrupt(&object, "a stack id is too large"))?
+                        }
                         None => true,
                     };
-                    if inside {
+                    if wanted {
                         *total = Some(total.unwrap_or(0i64).wrapping_add(value));
                     }
                     Ok(())
@@ -268,24 +270,28 @@ impl Block {
         self.scan(&picked.samples, filter, Ids::All, sums, visit).await
     }
 
-    async fn below(&self, dataset: usize, call_site: &[String]) -> Result<Option<Below>, Fault> {
-        if call_site.is_empty() {
+    async fn wanted_stacks(&self, dataset: usize, filter: &StackFilter) -> Result<Option<WantedStacks>, Fault> {
+        if filter.wants_all() {
             return Ok(None);
         }
         let symbols = self.names_of(dataset).await?;
-        let nodes = at_or_below(&symbols.strings, &symbols.fn_tree, call_site);
-        Ok(Some(Below { symbols, nodes }))
+        let filter = filter.clone();
+        let found = blocking(move || {
+            let nodes = wanted(&symbols.strings, &symbols.fn_tree, &filter);
+            Ok(WantedStacks { symbols, nodes })
+        });
+        found.await.map(Some)
     }
 }
 
-/// Which stacks start with a call site.
-struct Below {
+/// Which stacks a filter wants.
+struct WantedStacks {
     symbols: Arc<Symbols>,
     nodes: Vec<bool>,
 }
 
-impl Below {
-    fn holds(&self, stack: u32) -> Option<bool> {
+impl WantedStacks {
+    fn hold(&self, stack: u32) -> Option<bool> {
         let node = *self.symbols.stacks.fn_node.get(stack as usize)?;
         self.nodes.get(node as usize).copied()
     }

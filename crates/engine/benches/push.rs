@@ -120,7 +120,7 @@ async fn start(dir: &std::path::Path) -> Arc<Engine> {
 async fn total(engine: &Engine) -> i64 {
     let mut select = Select::everything(TimeRange { from_nanos: 0, to_nanos: i64::MAX });
     select.profile_type = ProfileType::parse(TYPE).ok();
-    let query = TreeQuery { select, call_site: vec![] };
+    let query = TreeQuery::whole(select);
     engine.tree(&TenantId::anonymous(), &query).await.expect("an answer").value.total()
 }
 

@@ -1,6 +1,7 @@
 //! From stack values to an answer: fold, merge, cut and draw a tree of 12,000 nodes; merge and write a pprof.
 
 use flamestore_flamegraph::{PprofMeta, ProfileMerge, Tree, TreeMerger, fold};
+use flamestore_model::StackFilter;
 use flamestore_symbols::tables::NO_MAPPING;
 use flamestore_symbols::{Function, Line, Location, Symbols};
 
@@ -48,7 +49,7 @@ fn merge(parts: &[(Symbols, Vec<i64>)]) -> Tree {
     for (symbols, values) in parts {
         let mut by_fn_node = Vec::new();
         fold(values, &symbols.stacks.fn_node, &mut by_fn_node);
-        merger.add(&symbols.strings, &symbols.fn_tree, &by_fn_node, &[]);
+        merger.add(&symbols.strings, &symbols.fn_tree, &by_fn_node, &StackFilter::default());
     }
     merger.finish()
 }
@@ -90,7 +91,7 @@ fn pprof(bencher: divan::Bencher<'_, '_>, datasets: usize) {
     bencher.bench(|| {
         let mut profile = ProfileMerge::default();
         for (symbols, values) in &parts {
-            profile.add(symbols, values, &[]);
+            profile.add(symbols, values, &StackFilter::default());
         }
         profile.to_pprof(&PprofMeta::default())
     });

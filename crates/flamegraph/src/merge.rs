@@ -4,8 +4,9 @@
 
 use std::hash::BuildHasher;
 
-use flamestore_symbols::call_site::at_or_below;
+use flamestore_model::StackFilter;
 use flamestore_symbols::tables::ROOT;
+use flamestore_symbols::wanted::wanted;
 use flamestore_symbols::{FnTree, Strings};
 use foldhash::fast::RandomState;
 use hashbrown::HashTable;
@@ -39,16 +40,16 @@ impl TreeMerger {
     /// Adds one dataset: `self_by_fn_node[i]` is the value of the stacks that fold into node `i` of `fn_tree`.
     /// What folds into the root (stacks without a single function) is left out; so are values beyond the nodes.
     ///
-    /// A `call_site` that is not empty keeps only stacks that start, at the root, with these names.
-    pub fn add(&mut self, strings: &Strings, fn_tree: &FnTree, self_by_fn_node: &[i64], call_site: &[String]) {
+    /// Only the stacks that the filter wants count.
+    pub fn add(&mut self, strings: &Strings, fn_tree: &FnTree, self_by_fn_node: &[i64], filter: &StackFilter) {
         let mut own = self_by_fn_node.to_vec();
         own.resize(fn_tree.parent.len(), 0);
         if let Some(root) = own.first_mut() {
             *root = 0;
         }
-        if !call_site.is_empty() {
-            for (value, kept) in own.iter_mut().zip(at_or_below(strings, fn_tree, call_site)) {
-                if !kept {
+        if !filter.wants_all() {
+            for (value, wanted) in own.iter_mut().zip(wanted(strings, fn_tree, filter)) {
+                if !wanted {
                     *value = 0;
                 }
             }

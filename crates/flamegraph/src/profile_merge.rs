@@ -9,6 +9,7 @@ mod pgo;
 mod pprof;
 mod tables;
 
+use flamestore_model::StackFilter;
 use flamestore_symbols::tables::{NO_MAPPING, ROOT};
 use flamestore_symbols::{Location, Symbols};
 use hashbrown::HashSet;
@@ -35,12 +36,12 @@ impl ProfileMerge {
     /// Adds one dataset: `stack_values[i]` is the value of stack `i` of `symbols.stacks`. The value of the empty stack
     /// is left out; so are values beyond the stacks. Needs all tables but `fn_tree`.
     ///
-    /// A `call_site` that is not empty keeps only stacks that start, at the root, with these function names.
-    pub fn add(&mut self, symbols: &Symbols, stack_values: &[i64], call_site: &[String]) {
+    /// Only the stacks that the filter wants count.
+    pub fn add(&mut self, symbols: &Symbols, stack_values: &[i64], filter: &StackFilter) {
         let view = View::from(symbols);
         let mut values = stack_values.to_vec();
-        if !call_site.is_empty() {
-            view.keep_below(call_site, &mut values);
+        if !filter.wants_all() {
+            view.keep(filter, &mut values);
         }
         self.absorb(view, values);
     }

@@ -34,7 +34,7 @@ fn head(stacks: usize) -> (DatasetHead, u64) {
 fn query() -> TreeQuery {
     let mut select = Select::everything(TimeRange { from_nanos: 0, to_nanos: i64::MAX });
     select.profile_type = ProfileType::parse(&profile_type(0)).ok();
-    TreeQuery { select, call_site: Vec::new() }
+    TreeQuery::whole(select)
 }
 
 /// Values by stack id: the part that grows with the samples.

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use flamestore_flamegraph::heatmap::{Observed, ObservedSeries};
 use flamestore_flamegraph::{ProfileMerge, TreeMerger, fold};
 use flamestore_model::{Point, Select, SeriesInfo, SeriesPoints, TreeQuery};
-use flamestore_symbols::call_site::at_or_below;
+use flamestore_symbols::wanted::wanted;
 
 use crate::dataset::DatasetHead;
 use crate::filter::Filter;
@@ -38,12 +38,11 @@ impl DatasetHead {
     pub fn points(&self, query: &TreeQuery) -> Vec<SeriesPoints> {
         let filter = Filter::new(&query.select);
         let symbols = self.symbols();
-        let below =
-            (!query.call_site.is_empty()).then(|| at_or_below(&symbols.strings, &symbols.fn_tree, &query.call_site));
+        let nodes = (!query.stacks.wants_all()).then(|| wanted(&symbols.strings, &symbols.fn_tree, &query.stacks));
         let wanted =
-            |stack: u32| below.as_ref().is_none_or(|below| below[symbols.stacks.fn_node[stack as usize] as usize]);
+            |stack: u32| nodes.as_ref().is_none_or(|nodes| nodes[symbols.stacks.fn_node[stack as usize] as usize]);
         let total = |row: &Row| {
-            if below.is_none() && !filter.looks_at_samples() {
+            if nodes.is_none() && !filter.looks_at_samples() {
                 return Some(row.total);
             }
             let samples = self.samples.get(&row.samples);
@@ -111,14 +110,14 @@ impl DatasetHead {
             let symbols = self.symbols();
             let mut by_function = Vec::new();
             fold(&sums, &symbols.stacks.fn_node, &mut by_function);
-            into.add(&symbols.strings, &symbols.fn_tree, &by_function, &query.call_site);
+            into.add(&symbols.strings, &symbols.fn_tree, &by_function, &query.stacks);
         }
     }
 
     /// Adds the matching samples, merged by location.
     pub fn add_profile(&self, query: &TreeQuery, into: &mut ProfileMerge) {
         if let Some(sums) = self.sums(&query.select) {
-            into.add(self.symbols(), &sums, &query.call_site);
+            into.add(self.symbols(), &sums, &query.stacks);
         }
     }
 

@@ -8,7 +8,8 @@ use std::collections::BTreeMap;
 use flamestore_flamegraph::{Tree, TreeMerger};
 use flamestore_head::DatasetHead;
 use flamestore_model::{
-    Kind, Labels, Point, ProfileId, ProfileType, Select, Selector, SeriesInfo, StoredSeries, TimeRange, TreeQuery,
+    FrameFilter, FramePatterns, Kind, Labels, Point, ProfileId, ProfileType, Select, Selector, SeriesInfo, StackFilter,
+    StoredSeries, TimeRange, TreeQuery,
 };
 use flamestore_pprof::profile::{Function, Line, Location, NO_MAPPING, Sample, StrRef};
 use flamestore_pprof::{Group, Normalized, Profile};
@@ -140,7 +141,7 @@ fn expected(pushes: &[Push], query: &TreeQuery) -> BTreeMap<Labels, Vec<Found>> 
                 .filter(|row| s.span_ids.is_empty() || row.span != 0 && s.span_ids.contains(&row.span))
                 .filter(|row| s.trace_ids.is_empty() || row.trace != 0 && s.trace_ids.contains(&row.trace))
                 .map(|row| (row.stack.iter().map(|f| name_of(*f)).collect::<Vec<_>>(), row.values[column]))
-                .filter(|(stack, _)| stack.starts_with(&query.call_site))
+                .filter(|(stack, _)| wants(&query.stacks, stack))
                 .collect();
             if wanted && !samples.is_empty() {
                 out.entry(labels).or_default().push((push.time_nanos, id(push.id), samples));
@@ -148,6 +149,18 @@ fn expected(pushes: &[Push], query: &TreeQuery) -> BTreeMap<Labels, Vec<Found>> 
         }
     }
     out
+}
+
+/// Whether a filter wants a stack, root first. Its expressions are plain words here.
+fn wants(filter: &StackFilter, stack: &[String]) -> bool {
+    let p = filter.frames.patterns();
+    let any = |whole: &[String], parts: &[String]| {
+        stack.iter().any(|name| whole.contains(name) || parts.iter().any(|part| name.contains(part)))
+    };
+    let all = p.include.is_empty() && p.include_regex.is_empty();
+    stack.starts_with(&filter.call_site)
+        && (all || any(&p.include, &p.include_regex))
+        && !any(&p.exclude, &p.exclude_regex)
 }
 
 fn points(head: &DatasetHead, query: &TreeQuery) -> BTreeMap<Labels, Vec<(i64, ProfileId, i64)>> {
@@ -196,7 +209,7 @@ fn all_time() -> TimeRange {
 }
 
 fn everything() -> TreeQuery {
-    TreeQuery { select: Select::everything(all_time()), call_site: Vec::new() }
+    TreeQuery::whole(Select::everything(all_time()))
 }
 
 fn of_type(column: usize) -> Select {
@@ -229,13 +242,30 @@ prop_compose! {
 }
 
 prop_compose! {
+    fn any_filter()(
+        call_site in prop_oneof![2 => Just(vec![]), 1 => prop::collection::vec(0..4u8, 1..3)],
+        include in prop_oneof![3 => Just(vec![]), 1 => prop::collection::vec(0..4u8, 1..3)],
+        exclude in prop_oneof![3 => Just(vec![]), 1 => prop::collection::vec(0..4u8, 1..3)],
+        as_regex: bool,
+    ) -> StackFilter {
+        let names = |list: Vec<u8>| list.into_iter().map(name_of).collect::<Vec<_>>();
+        let mut patterns = FramePatterns { include: names(include), exclude: names(exclude), ..FramePatterns::default() };
+        if as_regex {
+            std::mem::swap(&mut patterns.include, &mut patterns.include_regex);
+            std::mem::swap(&mut patterns.exclude, &mut patterns.exclude_regex);
+        }
+        StackFilter { call_site: names(call_site), frames: FrameFilter::new(patterns).unwrap() }
+    }
+}
+
+prop_compose! {
     fn any_query()(
         column in prop::option::of(0..2usize), from_nanos in -1..6i64, len in 0..7i64,
         selector in prop_oneof![Just("{}"), Just(r#"{pod="p1"}"#), Just(r#"{pod=~"p[12]"}"#), Just(r#"{x!=""}"#)],
         ids in prop_oneof![Just(vec![]), prop::collection::vec(0..6u8, 1..3)],
         span_ids in prop_oneof![2 => Just(vec![]), 1 => prop::collection::vec(0..5u64, 1..3)],
         trace_ids in prop_oneof![2 => Just(vec![]), 1 => prop::collection::vec(0..4u128, 1..3)],
-        call_site in prop_oneof![2 => Just(vec![]), 1 => prop::collection::vec(0..4u8, 1..3)],
+        stacks in any_filter(),
     ) -> TreeQuery {
         let select = Select {
             profile_type: column.and_then(|c| ProfileType::parse(&go_like::profile_type(c)).ok()),
@@ -245,7 +275,7 @@ prop_compose! {
             span_ids,
             trace_ids,
         };
-        TreeQuery { select, call_site: call_site.into_iter().map(name_of).collect() }
+        TreeQuery { select, stacks }
     }
 }
 
@@ -264,7 +294,7 @@ proptest! {
         }
         prop_assert_eq!(points(&head, &query), by_hand);
 
-        let whole = TreeQuery { call_site: Vec::new(), ..query.clone() };
+        let whole = TreeQuery::whole(query.select.clone());
         let found = expected(&pushes, &whole);
         let mut by_hand = Stacks::new();
         for (stack, value) in found.values().flatten().flat_map(|(_, _, samples)| samples) {
@@ -284,7 +314,7 @@ proptest! {
                     profiles.entry((o.time_nanos, o.profile_id)).or_default().push(o.value);
                 }
             }
-            let only = TreeQuery { select: Select { span_ids: vec![span], ..all.clone() }, call_site: Vec::new() };
+            let only = TreeQuery::whole(Select { span_ids: vec![span], ..all.clone() });
             let total = |values: &[i64]| values.iter().copied().fold(0, i64::wrapping_add);
             let mut by_hand: BTreeMap<Labels, BTreeMap<(i64, ProfileId), i64>> = BTreeMap::new();
             for (labels, profiles) in expected(&pushes, &only) {
@@ -303,7 +333,7 @@ proptest! {
 
         let unlinked = Select { trace_ids: vec![], ..all };
         let cost = head.cost(&unlinked);
-        let looked_at = expected(&pushes, &TreeQuery { select: unlinked, call_site: Vec::new() });
+        let looked_at = expected(&pushes, &TreeQuery::whole(unlinked));
         let samples = looked_at.values().flatten().map(|(_, _, samples)| samples.len() as u64).sum::<u64>();
         prop_assert_eq!(cost.series, looked_at.len() as u64);
         prop_assert_eq!(cost.profiles, looked_at.values().map(|profiles| profiles.len() as u64).sum::<u64>());
@@ -371,7 +401,7 @@ fn one(rows: Vec<Row>) -> Push {
 fn equal_profiles_count_each_time() {
     let push = one(vec![row(&[1, 2], [3, 4])]);
     let head = head_of([&push, &push, &Push { id: 2, ..push.clone() }]);
-    assert_eq!(tree(&head, &TreeQuery { select: of_type(0), call_site: vec![] }).total(), 9);
+    assert_eq!(tree(&head, &TreeQuery::whole(of_type(0))).total(), 9);
     assert_eq!(series(&head, &of_type(1))[0].profiles, 3);
 }
 
@@ -394,10 +424,10 @@ fn a_span_keeps_only_its_samples() {
     (rows[0].span, rows[2].span) = (7, 8);
     let head = head_of([&one(rows), &one(vec![row(&[1], [1000, 1])])]);
     let select = |span_ids: &[u64]| Select { span_ids: span_ids.to_vec(), ..of_type(0) };
-    let total = |span_ids: &[u64]| tree(&head, &TreeQuery { select: select(span_ids), call_site: vec![] }).total();
+    let total = |span_ids: &[u64]| tree(&head, &TreeQuery::whole(select(span_ids))).total();
     assert_eq!((total(&[]), total(&[7]), total(&[7, 8]), total(&[9]), total(&[0])), (1111, 1, 101, 0, 0));
     assert_eq!(head.series(&select(&[8]))[0].profiles, 1);
-    assert_eq!(head.points(&TreeQuery { select: select(&[9]), call_site: vec![] }).len(), 0);
+    assert_eq!(head.points(&TreeQuery::whole(select(&[9]))).len(), 0);
 }
 
 #[test]
@@ -405,7 +435,7 @@ fn a_tree_has_the_sums_and_honours_the_call_site() {
     let head = head_of([&one(vec![row(&[1, 2], [3, 0]), row(&[1, 3], [4, 0]), row(&[2, 1], [5, 0])])]);
     let total = |call_site: &[u8]| {
         let call_site = call_site.iter().map(|f| name_of(*f)).collect();
-        tree(&head, &TreeQuery { select: of_type(0), call_site }).total()
+        tree(&head, &TreeQuery { select: of_type(0), stacks: StackFilter::at(call_site) }).total()
     };
     assert_eq!((total(&[]), total(&[1]), total(&[1, 3]), total(&[3])), (12, 7, 4, 0));
 }
@@ -439,7 +469,7 @@ fn after_a_fault_nothing_is_visible() {
     assert!(head.append(&foreign, 5, id(1), &good).is_err());
     assert_eq!((head.range(), head.profiles(), series(&head, &of_type(0))), (None, 0, vec![]));
     push.append_to(&mut head);
-    assert_eq!(tree(&head, &TreeQuery { select: of_type(0), call_site: vec![] }).total(), 3);
+    assert_eq!(tree(&head, &TreeQuery::whole(of_type(0))).total(), 3);
 }
 
 /// Bytes that this thread holds, as the allocator rounds them.

@@ -9,6 +9,7 @@ pub mod labels;
 pub mod profile_type;
 pub mod select;
 pub mod selector;
+pub mod stacks;
 pub mod tenant;
 pub mod time;
 
@@ -19,5 +20,6 @@ pub use labels::{Fingerprint, Label, Labels, LabelsBuilder};
 pub use profile_type::ProfileType;
 pub use select::{Point, Select, SeriesInfo, SeriesPoints, StoredSeries, TreeQuery};
 pub use selector::{MatchOp, Matcher, Selector};
+pub use stacks::{FrameFilter, FramePatterns, FrameVerdict, StackFilter};
 pub use tenant::TenantId;
 pub use time::TimeRange;

@@ -4,6 +4,7 @@ use crate::ids::ProfileId;
 use crate::labels::Labels;
 use crate::profile_type::ProfileType;
 use crate::selector::Selector;
+use crate::stacks::StackFilter;
 use crate::time::TimeRange;
 
 /// The profiles (and samples) that a query speaks of. Every condition must hold; an empty list is no condition.
@@ -39,12 +40,18 @@ impl Select {
     }
 }
 
-/// A merge of stacks, and which part of each stack is wanted.
+/// A merge of stacks, and which of them are wanted.
 #[derive(Debug, Clone)]
 pub struct TreeQuery {
     pub select: Select,
-    /// Keep only stacks that start (at the root) with these function names. Empty: all stacks.
-    pub call_site: Vec<String>,
+    pub stacks: StackFilter,
+}
+
+impl TreeQuery {
+    /// All stacks of what is selected.
+    pub fn whole(select: Select) -> Self {
+        TreeQuery { select, stacks: StackFilter::default() }
+    }
 }
 
 /// One profile as time series see it.

@@ -3,9 +3,9 @@
 //! Pure: no tokio, no network, no disk, no clock. A head grows these tables ([`intern`]); a block reads them back;
 //! whoever merges profiles sees the same shapes in both cases.
 
-pub mod call_site;
 pub mod intern;
 pub mod tables;
+pub mod wanted;
 
 pub use intern::{Bounds, Interner, Union};
 pub use tables::{FnTree, Function, Line, Location, Mapping, StackTree, Strings, Symbols};

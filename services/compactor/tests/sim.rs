@@ -212,7 +212,7 @@ impl World {
                 .collect();
             let mut select = Select::everything(range);
             select.profile_type = Some(ProfileType::parse(TYPE).unwrap());
-            let query = TreeQuery { select, call_site: vec![] };
+            let query = TreeQuery::whole(select);
             let tenant = tenant_of(t);
             let points = self.engine().points(&tenant, &query).await.unwrap();
             assert!(!points.partial, "{when}");

@@ -8,7 +8,9 @@ use flamestore_flamegraph::group::LabelList;
 use flamestore_flamegraph::heatmap::{CellExemplar, Heatmap, HeatmapOptions, Slot};
 use flamestore_flamegraph::series::{Aggregation, Exemplar, Series, SeriesOptions};
 use flamestore_flamegraph::{Diff, Flamegraph, GoPgo};
-use flamestore_model::{Cost, Fault, Label, Select, Selector, SeriesInfo, TimeRange};
+use flamestore_model::{
+    Cost, Fault, FrameFilter, FramePatterns, Label, Select, Selector, SeriesInfo, StackFilter, TimeRange,
+};
 use flamestore_proto::google::v1::Profile;
 use flamestore_proto::querier::v1 as wire;
 use flamestore_proto::querier::v1::querier_service_server::QuerierService;
@@ -186,14 +188,14 @@ impl QuerierService for QuerierDoor {
         let answer = async {
             let asker = asker(&request)?;
             let r = request.get_ref();
-            let (call_site, go_pgo) = stack_selector(r.stack_trace_selector.as_ref());
+            let (stacks, go_pgo) = stack_selector(r.stack_trace_selector.as_ref())?;
             let fields = Fields {
                 profile_type_id: &r.profile_type_id,
                 label_selector: &r.label_selector,
                 profile_ids: &r.profile_id_selector,
                 trace_ids: &r.trace_id_selector,
                 span_ids: &[],
-                call_site,
+                stacks,
             };
             let merge = MergeRequest {
                 wanted: fields.read()?,
@@ -212,7 +214,7 @@ impl QuerierService for QuerierDoor {
         let answer = async {
             let asker = asker(&request)?;
             let r = request.get_ref();
-            let (call_site, _) = stack_selector(r.stack_trace_selector.as_ref());
+            let (stacks, _) = stack_selector(r.stack_trace_selector.as_ref())?;
             if r.exemplar_type() == types::ExemplarType::Span {
                 return Err(Fault::invalid(
                     "exemplar_type of a series is none or individual: only heatmaps know spans",
@@ -221,7 +223,7 @@ impl QuerierService for QuerierDoor {
             let fields = Fields {
                 profile_type_id: &r.profile_type_id,
                 label_selector: &r.label_selector,
-                call_site,
+                stacks,
                 ..Fields::default()
             };
             let options = SeriesOptions {
@@ -337,24 +339,34 @@ fn analysis_of_wire(analysis: Analysis) -> wire::AnalyzeQueryResponse {
     }
 }
 
-fn stack_selector(selector: Option<&types::StackTraceSelector>) -> (Vec<String>, Option<GoPgo>) {
-    let Some(selector) = selector else { return (Vec::new(), None) };
+fn stack_selector(selector: Option<&types::StackTraceSelector>) -> Result<(StackFilter, Option<GoPgo>), Fault> {
+    let Some(selector) = selector else { return Ok((StackFilter::default(), None)) };
     let go_pgo = selector
         .go_pgo
         .as_ref()
         .map(|p| GoPgo { keep_locations: p.keep_locations, aggregate_callees: p.aggregate_callees });
-    (selector.call_site.iter().map(|l| l.name.clone()).collect(), go_pgo)
+    let frames = match &selector.frame_filter {
+        None => FrameFilter::default(),
+        Some(filter) => FrameFilter::new(FramePatterns {
+            include: filter.include.clone(),
+            exclude: filter.exclude.clone(),
+            include_regex: filter.include_regex.clone(),
+            exclude_regex: filter.exclude_regex.clone(),
+        })?,
+    };
+    let call_site = selector.call_site.iter().map(|l| l.name.clone()).collect();
+    Ok((StackFilter { call_site, frames }, go_pgo))
 }
 
 fn merge_request(r: &wire::SelectMergeStacktracesRequest) -> Result<MergeRequest, Fault> {
-    let (call_site, go_pgo) = stack_selector(r.stack_trace_selector.as_ref());
+    let (stacks, go_pgo) = stack_selector(r.stack_trace_selector.as_ref())?;
     let fields = Fields {
         profile_type_id: &r.profile_type_id,
         label_selector: &r.label_selector,
         profile_ids: &r.profile_id_selector,
         span_ids: &r.span_selector,
         trace_ids: &r.trace_id_selector,
-        call_site,
+        stacks,
     };
     let form = form_of(r.format(), r.sandwich_function.as_deref())?;
     let wanted = fields.read()?;

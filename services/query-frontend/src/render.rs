@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use flamestore_flamegraph::series::{Aggregation, Grid, Series, SeriesOptions};
 use flamestore_flamegraph::timeline::{Timeline, render_step_seconds};
 use flamestore_flamegraph::{Diff, Flamegraph};
-use flamestore_model::{Fault, ProfileType, Select, TimeRange};
+use flamestore_model::{Fault, ProfileType, Select, StackFilter, TimeRange};
 use serde::Serialize;
 
 use crate::frontend::{Asker, Frontend};
@@ -159,7 +159,7 @@ impl Frontend {
             profile_ids: Vec::new(),
             span_ids: Vec::new(),
             trace_ids: Vec::new(),
-            call_site: Vec::new(),
+            stacks: StackFilter::default(),
         };
         Ok(MergeRequest { wanted, start_ms, end_ms, max_nodes: selection.max_nodes, form, go_pgo: None })
     }

@@ -1,6 +1,6 @@
 //! From the fields of a request to what is asked of readers.
 
-use flamestore_model::{Fault, ProfileId, ProfileType, Select, Selector, TimeRange, TreeQuery};
+use flamestore_model::{Fault, ProfileId, ProfileType, Select, Selector, StackFilter, TimeRange, TreeQuery};
 
 /// The most ids that one selector may list.
 pub const MAX_SELECTED_IDS: usize = 10_000;
@@ -13,7 +13,7 @@ pub struct Fields<'a> {
     pub profile_ids: &'a [String],
     pub span_ids: &'a [String],
     pub trace_ids: &'a [String],
-    pub call_site: Vec<String>,
+    pub stacks: StackFilter,
 }
 
 impl Fields<'_> {
@@ -28,7 +28,7 @@ impl Fields<'_> {
             profile_ids: ids("profile_id_selector", "a UUID", self.profile_ids, ProfileId::parse)?,
             span_ids: ids("span_selector", "16 hex digits", self.span_ids, |s| hex(s, 16).map(|v| v as u64))?,
             trace_ids: ids("trace_id_selector", "32 hex digits", self.trace_ids, |s| hex(s, 32))?,
-            call_site: self.call_site.clone(),
+            stacks: self.stacks.clone(),
         })
     }
 }
@@ -41,7 +41,7 @@ pub struct Wanted {
     pub profile_ids: Vec<ProfileId>,
     pub span_ids: Vec<u64>,
     pub trace_ids: Vec<u128>,
-    pub call_site: Vec<String>,
+    pub stacks: StackFilter,
 }
 
 impl Wanted {
@@ -55,7 +55,7 @@ impl Wanted {
                 span_ids: self.span_ids.clone(),
                 trace_ids: self.trace_ids.clone(),
             },
-            call_site: self.call_site.clone(),
+            stacks: self.stacks.clone(),
         }
     }
 }

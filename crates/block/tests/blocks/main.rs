@@ -46,5 +46,5 @@ fn open(bucket: &Bucket, meta: flamestore_block::Meta) -> Block {
 
 fn everything() -> TreeQuery {
     let range = TimeRange { from_nanos: i64::MIN, to_nanos: i64::MAX };
-    TreeQuery { select: Select::everything(range), call_site: Vec::new() }
+    TreeQuery::whole(Select::everything(range))
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use flamestore_flamegraph::heatmap::Observed;
 use flamestore_flamegraph::{PprofMeta, ProfileMerge, Tree};
 use flamestore_model::labels::names;
-use flamestore_model::{Labels, Point, ProfileType, Select, SeriesInfo, TimeRange, TreeQuery};
+use flamestore_model::{Labels, Point, ProfileType, Select, SeriesInfo, StackFilter, TimeRange, TreeQuery};
 use flamestore_symbols::tables::ROOT;
 
 use crate::held::{Dataset, Profile, Series};
@@ -50,6 +50,18 @@ fn names_of(dataset: &Dataset, stack: u32) -> Vec<String> {
     names
 }
 
+/// Whether a filter wants a stack, root first. Its expressions are plain words here.
+fn wants(filter: &StackFilter, stack: &[String]) -> bool {
+    let p = filter.frames.patterns();
+    let any = |whole: &[String], parts: &[String]| {
+        stack.iter().any(|name| whole.contains(name) || parts.iter().any(|part| name.contains(part)))
+    };
+    let all = p.include.is_empty() && p.include_regex.is_empty();
+    stack.starts_with(&filter.call_site)
+        && (all || any(&p.include, &p.include_regex))
+        && !any(&p.exclude, &p.exclude_regex)
+}
+
 pub(crate) fn tree(datasets: &[Dataset], query: &TreeQuery) -> Stacks {
     let mut out = Stacks::new();
     for dataset in datasets {
@@ -57,7 +69,7 @@ pub(crate) fn tree(datasets: &[Dataset], query: &TreeQuery) -> Stacks {
             for profile in series.profiles.iter().filter(|p| matches(&query.select, series, p)) {
                 for (stack, value) in samples(&query.select, profile) {
                     let names = names_of(dataset, stack);
-                    if !names.is_empty() && names.starts_with(&query.call_site) {
+                    if !names.is_empty() && wants(&query.stacks, &names) {
                         *out.entry(names).or_default() += value;
                     }
                 }
@@ -69,12 +81,12 @@ pub(crate) fn tree(datasets: &[Dataset], query: &TreeQuery) -> Stacks {
 
 pub(crate) fn points(datasets: &[Dataset], query: &TreeQuery) -> BTreeMap<Labels, Vec<Point>> {
     let mut out = BTreeMap::new();
-    let filtered = query.select.filters_samples() || !query.call_site.is_empty();
+    let filtered = query.select.filters_samples() || !query.stacks.wants_all();
     for (dataset, series) in datasets.iter().flat_map(|d| d.series.iter().map(move |s| (d, s))) {
         let point = |p: &Profile| {
-            let below = |stack: u32| names_of(dataset, stack).starts_with(&query.call_site);
+            let wanted = |stack: u32| wants(&query.stacks, &names_of(dataset, stack));
             let values: Vec<i64> =
-                samples(&query.select, p).filter(|(stack, _)| below(*stack)).map(|(_, v)| v).collect();
+                samples(&query.select, p).filter(|(stack, _)| wanted(*stack)).map(|(_, v)| v).collect();
             let total = values.iter().fold(0i64, |sum, v| sum.wrapping_add(*v));
             (!filtered || !values.is_empty()).then_some(Point {
                 time_nanos: p.time_nanos,
@@ -161,7 +173,7 @@ pub(crate) fn profile(datasets: &[Dataset], query: &TreeQuery) -> ProfileMerge {
                 }
             }
         }
-        merge.add(&dataset.symbols, &sums, &query.call_site);
+        merge.add(&dataset.symbols, &sums, &query.stacks);
     }
     merge
 }

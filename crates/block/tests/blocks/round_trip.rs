@@ -6,7 +6,9 @@ use std::sync::{Arc, Mutex};
 use flamestore_block::{Block, write_block};
 use flamestore_clock::ManualClock;
 use flamestore_flamegraph::{ProfileMerge, TreeMerger};
-use flamestore_model::{Kind, Labels, ProfileId, ProfileType, Selector, TimeRange, TreeQuery};
+use flamestore_model::{
+    FrameFilter, FramePatterns, Kind, Labels, ProfileId, ProfileType, Selector, StackFilter, TimeRange, TreeQuery,
+};
 use flamestore_objstore::observe::{Call, Observe};
 use proptest::prelude::*;
 
@@ -64,8 +66,9 @@ fn query() -> impl Strategy<Value = TreeQuery> {
         prop::collection::vec(0u64..4, 0..2),
         prop::collection::vec(0u64..3, 0..2),
         prop::collection::vec(0u64..12, 0..3),
+        prop::option::weighted(0.3, (0u64..12, 0u64..12, prop::bool::ANY)),
     )
-        .prop_map(|(kind, selector, range, ids, spans, traces, site)| {
+        .prop_map(|(kind, selector, range, ids, spans, traces, site, frames)| {
             let mut q = everything();
             q.select.profile_type =
                 kind.map(|k| ProfileType::parse(TYPES.get(k).unwrap_or(&"no:such:type:at:all")).unwrap());
@@ -78,7 +81,17 @@ fn query() -> impl Strategy<Value = TreeQuery> {
                 ids.iter().map(|(pod, n)| ProfileId((u128::from(*pod) << 64 | u128::from(*n)).to_be_bytes())).collect();
             q.select.span_ids = spans;
             q.select.trace_ids = traces.iter().map(|t| u128::from(*t) << 70).collect();
-            q.call_site = site.iter().map(|f| format!("pkg{}.f{f}", f % 7)).collect();
+            let name = |f: &u64| format!("pkg{}.f{f}", f % 7);
+            q.stacks.call_site = site.iter().map(name).collect();
+            if let Some((include, exclude, as_regex)) = frames {
+                let (include, exclude) = (vec![name(&include)], vec![name(&exclude)]);
+                let patterns = if as_regex {
+                    FramePatterns { include_regex: include, exclude_regex: exclude, ..FramePatterns::default() }
+                } else {
+                    FramePatterns { include, exclude, ..FramePatterns::default() }
+                };
+                q.stacks.frames = FrameFilter::new(patterns).unwrap();
+            }
             q
         })
 }
@@ -187,8 +200,8 @@ fn a_profile_type_too_large_for_one_row_group_is_cut() {
         let mut tree = TreeMerger::default();
         block.add_tree(&everything(), &mut tree).await.unwrap();
         assert_eq!(naive::stacks_of(&tree.finish()), naive::tree(&datasets, &everything()));
-        let below =
-            TreeQuery { call_site: naive::tree(&datasets, &everything()).into_keys().last().unwrap(), ..everything() };
+        let deepest = naive::tree(&datasets, &everything()).into_keys().last().unwrap();
+        let below = TreeQuery { stacks: StackFilter::at(deepest), ..everything() };
         let points = block.points(&below).await.unwrap();
         let points: BTreeMap<Labels, _> = points.into_iter().map(|s| (s.labels, s.points)).collect();
         assert_eq!(points, naive::points(&datasets, &below));

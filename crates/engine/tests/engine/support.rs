@@ -117,7 +117,7 @@ pub(crate) fn query(service: Option<u8>, of_type: usize, range: TimeRange) -> Tr
     if let Some(s) = service {
         select.selector = Selector::default().and(Matcher::equal("service_name", self::service(s)));
     }
-    TreeQuery { select, call_site: vec![] }
+    TreeQuery::whole(select)
 }
 
 /// Everything that survives a crash, and switches for what can break.

@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 
+use flamestore_model::{FrameFilter, FrameVerdict, StackFilter};
 use flamestore_symbols::tables::{NO_MAPPING, ROOT};
 use flamestore_symbols::{Function, Line, Location, Mapping, Strings, Symbols};
 
@@ -122,8 +123,18 @@ impl<'a> From<&'a Tables> for View<'a> {
 }
 
 impl View<'_> {
+    /// Sets to zero what the filter does not want.
+    pub(crate) fn keep(&self, filter: &StackFilter, values: &mut [i64]) {
+        if !filter.call_site.is_empty() {
+            self.keep_below(&filter.call_site, values);
+        }
+        if !filter.frames.wants_all() {
+            self.keep_with(&filter.frames, values);
+        }
+    }
+
     /// Sets to zero what does not lie at or below the call site.
-    pub(crate) fn keep_below(&self, call_site: &[String], values: &mut [i64]) {
+    fn keep_below(&self, call_site: &[String], values: &mut [i64]) {
         // By stack: how many names of the call site its path has matched so far, or NONE off the path.
         let mut matched = vec![NONE; self.parent.len()];
         matched[ROOT as usize] = 0;
@@ -135,6 +146,33 @@ impl View<'_> {
                 *value = 0;
             }
         }
+    }
+
+    /// Sets to zero the stacks whose frames do not pass.
+    fn keep_with(&self, filter: &FrameFilter, values: &mut [i64]) {
+        // Each location is on many stacks, and judged once.
+        let mut of_location: Vec<Option<FrameVerdict>> = vec![None; self.locations.len()];
+        let mut verdicts = vec![FrameVerdict::NONE; self.parent.len()];
+        for node in 1..verdicts.len() {
+            let location = self.location[node];
+            let own = *of_location[location as usize].get_or_insert_with(|| self.judge(filter, location));
+            verdicts[node] = verdicts[self.parent[node] as usize].and(own);
+        }
+        for (value, verdict) in values.iter_mut().zip(verdicts) {
+            if !verdict.wanted() {
+                *value = 0;
+            }
+        }
+    }
+
+    fn judge(&self, filter: &FrameFilter, location: u32) -> FrameVerdict {
+        let row = &self.locations[location as usize];
+        let lines = &self.lines[row.first_line as usize..row.end_line as usize];
+        if lines.is_empty() {
+            return filter.judge(&self.unsymbolized_name(location));
+        }
+        let name = |line: &Line| self.strings.get(self.functions[line.function as usize].name);
+        lines.iter().fold(FrameVerdict::NONE, |all, line| all.and(filter.judge(name(line))))
     }
 
     /// Goes through the calls of one location, the outermost first.

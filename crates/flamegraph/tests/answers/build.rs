@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use flamestore_flamegraph::{Tree, TreeMerger, fold};
+use flamestore_model::StackFilter;
 use flamestore_symbols::tables::{NO_MAPPING, ROOT};
 use flamestore_symbols::{Function, Line, Location, Mapping, Symbols};
 
@@ -121,19 +122,19 @@ impl Dataset {
         id
     }
 
-    pub(crate) fn add_to(&self, merger: &mut TreeMerger, call_site: &[String]) {
+    pub(crate) fn add_to(&self, merger: &mut TreeMerger, filter: &StackFilter) {
         let mut by_fn_node = Vec::new();
         fold(&self.values, &self.symbols.stacks.fn_node, &mut by_fn_node);
-        merger.add(&self.symbols.strings, &self.symbols.fn_tree, &by_fn_node, call_site);
+        merger.add(&self.symbols.strings, &self.symbols.fn_tree, &by_fn_node, filter);
     }
 
     pub(crate) fn tree(&self) -> Tree {
-        self.tree_at(&[])
+        self.tree_of(&StackFilter::default())
     }
 
-    pub(crate) fn tree_at(&self, call_site: &[String]) -> Tree {
+    pub(crate) fn tree_of(&self, filter: &StackFilter) -> Tree {
         let mut merger = TreeMerger::default();
-        self.add_to(&mut merger, call_site);
+        self.add_to(&mut merger, filter);
         merger.finish()
     }
 }

@@ -1,13 +1,13 @@
 //! DOT text, by the parts that viewers and comparisons read: node labels and edges.
 
 use flamestore_flamegraph::{PprofMeta, ProfileMerge};
-use flamestore_model::ProfileType;
+use flamestore_model::{ProfileType, StackFilter};
 
 use crate::build::{Dataset, Frame, at, folded, frame};
 
 fn dot(dataset: &Dataset, profile_type: &str, max_nodes: usize) -> String {
     let mut profile = ProfileMerge::default();
-    profile.add(&dataset.symbols, &dataset.values, &[]);
+    profile.add(&dataset.symbols, &dataset.values, &StackFilter::default());
     let meta = PprofMeta { profile_type: ProfileType::parse(profile_type).unwrap(), ..PprofMeta::default() };
     profile.dot(&meta, max_nodes)
 }

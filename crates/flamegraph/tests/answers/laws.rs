@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use flamestore_flamegraph::{Diff, FunctionTable, PprofMeta, ProfileMerge, Sandwich, Tree, TreeMerger};
+use flamestore_model::{FrameFilter, FramePatterns, StackFilter};
 use proptest::prelude::*;
 
 use crate::build::{Dataset, folded, frame, strings};
@@ -118,8 +119,8 @@ proptest! {
     #[test]
     fn datasets_merge_like_their_trees(a in stacks(), b in stacks()) {
         let mut merger = TreeMerger::default();
-        dataset(&a).add_to(&mut merger, &[]);
-        dataset(&b).add_to(&mut merger, &[]);
+        dataset(&a).add_to(&mut merger, &StackFilter::default());
+        dataset(&b).add_to(&mut merger, &StackFilter::default());
         let both = [a, b].concat();
         prop_assert_eq!(decode::tree(&merger.finish()), naive(&both));
     }
@@ -151,10 +152,37 @@ proptest! {
     fn a_call_site_is_a_filter_on_stacks(stacks in stacks(), site in prop::collection::vec(prop::sample::select(vec!["a", "b", "other"]), 0..3)) {
         let kept: Vec<_> = stacks.iter().filter(|(stack, _)| stack.starts_with(&site)).cloned().collect();
         let all = dataset(&stacks);
-        prop_assert_eq!(decode::tree(&all.tree_at(&strings(&site))), naive(&kept));
+        prop_assert_eq!(decode::tree(&all.tree_of(&StackFilter::at(strings(&site)))), naive(&kept));
         let mut profile = ProfileMerge::default();
-        profile.add(&all.symbols, &all.values, &strings(&site));
+        profile.add(&all.symbols, &all.values, &StackFilter::at(strings(&site)));
         prop_assert_eq!(profile.total(), kept.iter().map(|s| s.1).sum::<i64>());
+        prop_assert_eq!(read_stacks(&profile.to_pprof(&PprofMeta::default())), by_stack(&kept));
+    }
+
+    #[test]
+    fn frames_are_a_filter_on_stacks(
+        stacks in stacks(),
+        include in prop::collection::vec(prop::sample::select(vec!["a", "b", "other"]), 0..3),
+        exclude in prop::collection::vec(prop::sample::select(vec!["c", "d", "^tot"]), 0..2),
+    ) {
+        let holds = |stack: &[&str], names: &[&str]| {
+            stack.iter().any(|name| names.iter().any(|n| n.strip_prefix('^').map_or(name == n, |p| name.starts_with(p))))
+        };
+        let kept: Vec<_> = stacks
+            .iter()
+            .filter(|(stack, _)| (include.is_empty() || holds(stack, &include)) && !holds(stack, &exclude))
+            .cloned()
+            .collect();
+        let patterns = FramePatterns {
+            include: strings(&include),
+            exclude_regex: exclude.iter().map(|n| if n.starts_with('^') { (*n).to_owned() } else { format!("^{n}$") }).collect(),
+            ..FramePatterns::default()
+        };
+        let filter = StackFilter { frames: FrameFilter::new(patterns).unwrap(), ..StackFilter::default() };
+        let all = dataset(&stacks);
+        prop_assert_eq!(decode::tree(&all.tree_of(&filter)), naive(&kept));
+        let mut profile = ProfileMerge::default();
+        profile.add(&all.symbols, &all.values, &filter);
         prop_assert_eq!(read_stacks(&profile.to_pprof(&PprofMeta::default())), by_stack(&kept));
     }
 
@@ -233,7 +261,7 @@ proptest! {
             for part in parts {
                 let dataset = dataset(part);
                 let mut one = ProfileMerge::default();
-                one.add(&dataset.symbols, &dataset.values, &[]);
+                one.add(&dataset.symbols, &dataset.values, &StackFilter::default());
                 all.merge(one);
             }
             read_stacks(&all.to_pprof(&PprofMeta::default()))
@@ -249,7 +277,7 @@ proptest! {
         let stacks: Vec<_> = stacks.into_iter().filter(|(s, _)| !s.contains(&"other")).collect();
         let dataset = dataset(&stacks);
         let mut profile = ProfileMerge::default();
-        profile.add(&dataset.symbols, &dataset.values, &[]);
+        profile.add(&dataset.symbols, &dataset.values, &StackFilter::default());
         profile.truncate(max_nodes);
         prop_assert_eq!(profile.total(), dataset.tree().total());
         let text: String = read_stacks(&profile.to_pprof(&PprofMeta::default()))

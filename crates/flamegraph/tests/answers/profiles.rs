@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use flamestore_flamegraph::{GoPgo, PprofMeta, ProfileMerge};
-use flamestore_model::ProfileType;
+use flamestore_model::{ProfileType, StackFilter};
 
 use crate::build::{A, B, Dataset, Frame, at, folded, frame, strings};
 
@@ -104,7 +104,7 @@ pub(crate) fn read_stacks(pprof: &[u8]) -> BTreeMap<String, i64> {
 fn merge(parts: &[&Dataset]) -> ProfileMerge {
     let mut merge = ProfileMerge::default();
     for part in parts {
-        merge.add(&part.symbols, &part.values, &[]);
+        merge.add(&part.symbols, &part.values, &StackFilter::default());
     }
     merge
 }
@@ -216,7 +216,7 @@ fn unsymbolized_frames_are_kept_with_their_address() {
     let mut profile = merge(&[&dataset]);
     assert_eq!(stacks_of(&profile), expect(&[("main;@1234", 1)]));
     profile = ProfileMerge::default();
-    profile.add(&dataset.symbols, &dataset.values, &strings(&["main", "app+0x1234"]));
+    profile.add(&dataset.symbols, &dataset.values, &StackFilter::at(strings(&["main", "app+0x1234"])));
     assert_eq!(profile.total(), 1);
 }
 
@@ -228,7 +228,7 @@ fn a_call_site_may_end_within_inlined_calls() {
     dataset.sample(&[frame("main"), frame("outer")], 4);
     let at = |site: &[&str]| {
         let mut profile = ProfileMerge::default();
-        profile.add(&dataset.symbols, &dataset.values, &strings(site));
+        profile.add(&dataset.symbols, &dataset.values, &StackFilter::at(strings(site)));
         profile.total()
     };
     assert_eq!(at(&["main", "outer"]), 7);

@@ -2,6 +2,7 @@
 
 use flamestore_flamegraph::sandwich::MAX_SANDWICH_DEPTH;
 use flamestore_flamegraph::{Diff, FunctionTable, FunctionTableDiff, Sandwich, Tree, TreeMerger};
+use flamestore_model::StackFilter;
 
 use crate::build::{A, B, folded, strings};
 use crate::decode;
@@ -78,12 +79,12 @@ fn flame_graphs_are_drawn_as_recorded() {
 
 #[test]
 fn a_call_site_keeps_the_path_to_it_and_what_is_below() {
-    let graph = folded(A).tree_at(&strings(&["a", "b"])).flamegraph();
+    let graph = folded(A).tree_of(&StackFilter::at(strings(&["a", "b"]))).flamegraph();
     assert_eq!(graph.names.join(","), "total,a,b,d,c");
     let levels: [&[i64]; 4] = [&[0, 90, 0, 0], &[0, 90, 0, 1], &[0, 90, 10, 2], &[10, 50, 50, 4, 0, 30, 30, 3]];
     assert_eq!(graph.levels, levels);
     assert_eq!((graph.total, graph.max_self), (90, 50));
-    assert!(folded(A).tree_at(&strings(&["b"])).is_empty());
+    assert!(folded(A).tree_of(&StackFilter::at(strings(&["b"]))).is_empty());
 }
 
 #[test]
@@ -167,8 +168,8 @@ fn stacks_without_a_function_do_not_count() {
 #[test]
 fn names_of_different_sources_meet() {
     let mut merger = TreeMerger::default();
-    folded("x;y 1\n a;b 2").add_to(&mut merger, &[]);
-    folded("a;b 3\n b;a 4").add_to(&mut merger, &[]);
+    folded("x;y 1\n a;b 2").add_to(&mut merger, &StackFilter::default());
+    folded("a;b 3\n b;a 4").add_to(&mut merger, &StackFilter::default());
     merger.add_tree(&folded("a 5").tree());
     let graph = merger.finish().flamegraph();
     let widths: Vec<_> = graph.levels[1].chunks(4).map(|n| (graph.names[n[3] as usize].as_str(), n[1], n[2])).collect();

@@ -1,7 +1,7 @@
 //! Reads a file that a person uploaded: pprof, or collapsed text.
 
 use flamestore_flamegraph::{Tree, TreeMerger, fold};
-use flamestore_model::Fault;
+use flamestore_model::{Fault, StackFilter};
 use flamestore_pprof::encode::Writer;
 use flamestore_pprof::{NormalizeOptions, Profile, Spy, decode, normalize};
 use flamestore_symbols::Interner;
@@ -81,7 +81,7 @@ fn merged(profile: Profile, column: usize) -> Result<Tree, Fault> {
     let mut by_function = Vec::new();
     fold(&sums, &symbols.stacks.fn_node, &mut by_function);
     let mut merger = TreeMerger::default();
-    merger.add(&symbols.strings, &symbols.fn_tree, &by_function, &[]);
+    merger.add(&symbols.strings, &symbols.fn_tree, &by_function, &StackFilter::default());
     Ok(merger.finish())
 }
 
