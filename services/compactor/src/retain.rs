@@ -61,7 +61,7 @@ impl Compactor {
 
     /// Makes room on a full disk: bytes that are marked already go first, then the oldest blocks of all tenants. They go at
     /// once, before the index says so, because a full disk takes no new index.
-    pub(crate) async fn make_room(&self) -> Result<(), Fault> {
+    pub async fn make_room(&self) -> Result<(), Fault> {
         let Some(rules) = self.config.disk.as_ref().filter(|_| self.config.cleanup_enabled) else { return Ok(()) };
         let mut missing = disk::missing(self.parts.disk.space(&rules.dir)?, rules);
         if missing == 0 {

@@ -1,0 +1,120 @@
+//! What is damaged, full or too much costs no more than itself.
+
+use std::sync::atomic::Ordering::SeqCst;
+
+use flamestore_compactor::config::DiskRules;
+use flamestore_index::{Index, Why};
+use futures::TryStreamExt;
+
+use crate::same::{filled, live};
+use crate::support::{World, runtime, tenant_of};
+
+async fn flip(world: &World, key: &str) {
+    let mut bytes = world.bucket.get(key).await.unwrap().to_vec();
+    let at = bytes.len() / 3;
+    bytes[at] ^= 1;
+    world.bucket.put(key, bytes.into()).await.unwrap();
+}
+
+#[test]
+fn a_block_that_cannot_be_read_is_named_and_holds_up_no_other() {
+    runtime().block_on(async {
+        for file in
+            ["samples.parquet", "profiles.parquet", "series.parquet", "stacktraces.parquet", "functions.parquet"]
+        {
+            let mut world = filled(|_| {}).await;
+            let bad = live(&world, 0).await.swap_remove(2);
+            flip(&world, &bad.key(file)).await;
+            world.compactor().compact_all().await.unwrap();
+            let after = live(&world, 0).await;
+            assert_eq!(after.len(), 2, "{file}: the bad one, and the others as one");
+            assert!(after.iter().any(|b| b.ulid == bad.ulid) && after.iter().any(|b| b.sources.len() == 5));
+            assert_eq!(live(&world, 1).await.len(), 1, "{file}");
+            let told = world.struck.corrupt.lock().clone();
+            assert!(told.iter().any(|t| t.contains(&bad.ulid.to_string()) && t.contains(file)), "{file}: {told:?}");
+            // It stays so, also after a restart.
+            world.crash().await;
+            world.compactor().compact_all().await.unwrap();
+            assert_eq!(live(&world, 0).await.len(), 2);
+        }
+    });
+}
+
+#[test]
+fn a_damaged_index_costs_nothing() {
+    runtime().block_on(async {
+        let mut world = filled(|_| {}).await;
+        let before = world.answers().await;
+        world.compactor().compact_all().await.unwrap();
+        let keys: Vec<String> = world.bucket.list("tenant-0/index").map_ok(|o| o.key).try_collect().await.unwrap();
+        for key in keys {
+            flip(&world, &key).await;
+        }
+        world.crash().await;
+        assert_eq!(world.answers().await, before);
+        world.compactor().compact_all().await.unwrap();
+        world.compactor().clean_all().await.unwrap();
+        assert!(!world.struck.corrupt.lock().is_empty());
+        world.crash().await;
+        assert_eq!(world.answers().await, before);
+    });
+}
+
+#[test]
+fn a_full_disk_loses_the_oldest_blocks_at_once_and_no_more_than_it_must() {
+    runtime().block_on(async {
+        let world = filled(|config| {
+            config.disk = Some(DiskRules { dir: "/".into(), min_free_bytes: 1 << 20, min_free_share: 0.5 });
+        })
+        .await;
+        world.setup.disk.0.store(1 << 20, SeqCst);
+        world.compactor().make_room().await.unwrap();
+        assert_eq!(live(&world, 0).await.len() + live(&world, 1).await.len(), 12, "there is room");
+        // One byte is missing: the oldest block of all tenants goes.
+        let oldest = (0..2).map(|t| live(&world, t));
+        let mut oldest: Vec<_> = futures::future::join_all(oldest).await.concat();
+        oldest.sort_by_key(|b| (b.max_time_nanos, b.ulid));
+        world.setup.disk.0.store((1 << 20) - 1, SeqCst);
+        world.compactor().make_room().await.unwrap();
+        let left: Vec<_> = futures::future::join_all((0..2).map(|t| live(&world, t))).await.concat();
+        assert_eq!(left.len(), 11);
+        assert!(left.iter().all(|b| b.ulid != oldest[0].ulid));
+        let gone = world.bucket.list(&format!("{}/blocks/{}", oldest[0].tenant, oldest[0].ulid));
+        assert_eq!(gone.try_collect::<Vec<_>>().await.unwrap(), []);
+        // Answers go on, without it.
+        assert!(!world.answers().await.is_empty());
+    });
+}
+
+#[test]
+fn what_is_replaced_goes_first_when_the_disk_is_full() {
+    runtime().block_on(async {
+        let world = filled(|config| {
+            config.disk = Some(DiskRules { dir: "/".into(), min_free_bytes: 1 << 20, min_free_share: 0.5 });
+        })
+        .await;
+        let before = world.answers().await;
+        world.compactor().compact_all().await.unwrap();
+        world.setup.disk.0.store((1 << 20) - 1, SeqCst);
+        world.compactor().make_room().await.unwrap();
+        assert_eq!(world.answers().await, before, "replaced blocks were enough");
+        let index = Index::new(world.bucket.clone(), tenant_of(0), world.clock.clone());
+        assert_eq!(index.view(4).await.unwrap().snapshot.dead, []);
+    });
+}
+
+#[test]
+fn beyond_its_bytes_a_tenant_loses_the_oldest() {
+    runtime().block_on(async {
+        let world = filled(|config| config.max_tenant_bytes = Some(20_000)).await;
+        world.compactor().clean_all().await.unwrap();
+        let index = Index::new(world.bucket.clone(), tenant_of(0), world.clock.clone());
+        let view = index.view(4).await.unwrap();
+        let bytes: u64 = view.live.iter().map(|b| b.stats.bytes).sum();
+        assert!(bytes <= 20_000 && !view.live.is_empty(), "{bytes}");
+        assert!(view.snapshot.dead.iter().all(|d| d.why == Why::Size));
+        let oldest_left = view.live.iter().map(|b| b.min_time_nanos).min();
+        assert_eq!(world.engine().stats().blocks, view.live.len() + live(&world, 1).await.len());
+        assert!(oldest_left > Some(crate::support::START_NANOS));
+    });
+}

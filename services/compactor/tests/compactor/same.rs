@@ -1,0 +1,98 @@
+//! Compacting again, elsewhere, twice at once, and with profiles that came twice.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use flamestore_block::Meta;
+use flamestore_clock::Clock;
+use flamestore_index::Index;
+use flamestore_model::ProfileId;
+use futures::TryStreamExt;
+
+use crate::support::{START_NANOS, World, compactor, runtime, tenant_of};
+
+/// Six flushes of each tenant within an hour that is over.
+pub(crate) async fn filled(tune: fn(&mut flamestore_compactor::CompactorConfig)) -> World {
+    let mut world = World::tuned(5, Arc::default(), tune).await;
+    for i in 0..6 {
+        for j in 0..6 {
+            let id = ProfileId::v7(0, (i * 10 + j + 1) << 64);
+            let time = START_NANOS + (i as i64 * 60 + j as i64) * 1_000_000_000;
+            let n = j as u64;
+            world.push_one((j % 2) as u8, n % 3, n % 2, (i as u64 + n) % 4, time, id, 10 + n as i64).await;
+        }
+        world.engine().flush().await.unwrap();
+    }
+    world.clock.advance(Duration::from_secs(3 * 3600));
+    world
+}
+
+pub(crate) async fn live(world: &World, tenant: u8) -> Vec<Meta> {
+    Index::new(world.bucket.clone(), tenant_of(tenant), world.clock.clone()).view(4).await.unwrap().live
+}
+
+#[test]
+fn the_same_blocks_make_the_same_block_byte_by_byte() {
+    runtime().block_on(async {
+        let (a, b) = (filled(|_| {}).await, filled(|_| {}).await);
+        // Stores have names of their own, so blocks of two stores differ; what one has compacted the other has not.
+        for key in a.bucket.list("").map_ok(|o| o.key).try_collect::<Vec<_>>().await.unwrap() {
+            b.bucket.put(&key, a.bucket.get(&key).await.unwrap()).await.unwrap();
+        }
+        for t in 0..2 {
+            let mine = live(&a, t).await;
+            let theirs = live(&b, t).await;
+            for meta in theirs.iter().filter(|m| !mine.iter().any(|n| n.ulid == m.ulid)) {
+                let folder = format!("tenant-{t}/blocks/{}", meta.ulid);
+                for key in b.bucket.list(&folder).map_ok(|o| o.key).try_collect::<Vec<_>>().await.unwrap() {
+                    b.bucket.delete(&key).await.unwrap();
+                }
+            }
+        }
+        a.compactor().compact_all().await.unwrap();
+        b.compactor().compact_all().await.unwrap();
+        for t in 0..2 {
+            let (one, other) = (live(&a, t).await, live(&b, t).await);
+            assert_eq!(one.len(), 1);
+            assert_eq!(one, other, "the files\' checksums are part of it");
+            assert_eq!((one[0].sources.len(), one[0].origins.len()), (6, 6));
+        }
+    });
+}
+
+#[test]
+fn of_two_compactors_at_once_one_wins_and_nothing_counts_twice() {
+    runtime().block_on(async {
+        let mut world = filled(|_| {}).await;
+        let before = world.answers().await;
+        let engine = world.process.as_ref().unwrap().0.clone();
+        let second = compactor(&world.bucket, &world.clock, &world.struck, &world.setup, engine);
+        // Either may be told that the other was faster.
+        let _ = futures::join!(world.compactor().compact_all(), second.compact_all());
+        assert_eq!(world.answers().await, before);
+        drop(second);
+        world.crash().await;
+        assert_eq!(world.answers().await, before);
+        for t in 0..2 {
+            assert_eq!(live(&world, t).await.len(), 1);
+        }
+    });
+}
+
+#[test]
+fn a_profile_that_was_pushed_again_under_its_id_is_kept_once() {
+    runtime().block_on(async {
+        let mut world = World::new(1, Arc::default()).await;
+        let id = ProfileId::v7(0, 77 << 64);
+        for _ in 0..2 {
+            world.push_one(0, 1, 1, 1, world.clock.now_nanos() - 5_000_000_000, id, 40).await;
+            world.engine().flush().await.unwrap();
+        }
+        world.push_one(0, 1, 1, 1, world.clock.now_nanos() - 5_000_000_000, ProfileId::v7(0, 78 << 64), 40).await;
+        world.engine().flush().await.unwrap();
+        world.clock.advance(Duration::from_secs(3 * 3600));
+        world.compactor().compact_all().await.unwrap();
+        let live = live(&world, 0).await;
+        assert_eq!((live.len(), live[0].stats.profiles), (1, 2), "equal content under two ids stays two");
+    });
+}

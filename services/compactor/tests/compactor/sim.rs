@@ -1,0 +1,116 @@
+//! Whatever is done in whatever order, and wherever it breaks off: what was acknowledged and is not past retention is
+//! answered, once. One seed is one trace; a failure names its seed, and `FLAMESTORE_SIM_SEED=n` runs it alone.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
+use std::time::Duration;
+
+use flamestore_index::Index;
+
+use crate::support::{Struck, World, tenant_of};
+
+const SEEDS: u64 = 200;
+const STEPS: usize = 30;
+
+impl World {
+    async fn step(&mut self) {
+        match self.below(12) {
+            0..=3 => {
+                for _ in 0..=self.below(3) {
+                    self.push().await;
+                }
+            }
+            4..=5 => self.engine().flush().await.unwrap(),
+            6 => self.compactor().compact_all().await.unwrap(),
+            7 => self.compactor().clean_all().await.unwrap(),
+            8 => self.clock.advance(Duration::from_secs(600 + self.below(4 * 3600))),
+            9 => self.crash().await,
+            // The bucket goes away in the middle, and then the process.
+            what => {
+                self.fuse.store(1 + self.below(if what == 10 { 12 } else { 60 }) as i64, SeqCst);
+                match self.below(4) {
+                    0 => drop(self.engine().flush().await),
+                    1 => drop(self.compactor().clean_all().await),
+                    _ => {
+                        let _ = self.engine().flush().await;
+                        let _ = self.compactor().compact_all().await;
+                    }
+                }
+                if self.below(2) == 0 {
+                    self.crash().await;
+                }
+                self.fuse.store(-1, SeqCst);
+            }
+        }
+    }
+}
+
+async fn simulate(seed: u64, struck: Arc<Struck>) {
+    let mut world = World::new(seed, struck).await;
+    for step in 0..STEPS {
+        world.step().await;
+        if step % 3 == 0 {
+            world.check(&format!("seed {seed}, step {step}")).await;
+        }
+    }
+    world.crash().await;
+    world.check(&format!("seed {seed}, started again")).await;
+    world.engine().flush().await.unwrap();
+    // All windows end; then everything goes.
+    world.clock.advance(Duration::from_secs(10 * 3600));
+    let before = world.answers().await;
+    world.compactor().compact_all().await.unwrap();
+    world.check(&format!("seed {seed}, all compacted")).await;
+    assert_eq!(world.answers().await, before, "seed {seed}: compaction changes an answer");
+    world.compactor().clean_all().await.unwrap();
+    world.check(&format!("seed {seed}, cleaned")).await;
+    world.clock.advance(Duration::from_secs(26 * 3600));
+    world.compactor().clean_all().await.unwrap();
+    world.clock.advance(Duration::from_secs(3600));
+    world.compactor().clean_all().await.unwrap();
+    for t in 0..2 {
+        let index = Index::new(world.bucket.clone(), tenant_of(t), world.clock.clone());
+        let view = index.view(4).await.unwrap();
+        assert!(view.live.is_empty() && view.snapshot.dead.is_empty(), "seed {seed}: {view:?}");
+        let folders = world.bucket.list_dirs(&format!("tenant-{t}/blocks")).await.unwrap();
+        assert!(folders.is_empty(), "seed {seed}: bytes are left in {folders:?}");
+    }
+}
+
+#[test]
+fn no_order_of_steps_and_breaks_changes_what_is_answered() {
+    let struck = Arc::new(Struck::default());
+    let one = std::env::var("FLAMESTORE_SIM_SEED").ok().and_then(|s| s.parse::<u64>().ok());
+    let seeds: Vec<u64> = one.map_or_else(|| (0..SEEDS).collect(), |seed| vec![seed]);
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    for seed in &seeds {
+        runtime.block_on(simulate(*seed, struck.clone()));
+    }
+    let count = |counter: &AtomicU64| counter.load(SeqCst);
+    println!(
+        "{} seeds: {} checks, {} compactions, {} failed, {} faults, {} crashes ({} with a log), {} blocks too old, {} deleted",
+        seeds.len(),
+        count(&struck.checks),
+        count(&struck.compacted),
+        count(&struck.compactions_failed),
+        count(&struck.faults),
+        count(&struck.crashes),
+        count(&struck.restarts_with_log),
+        count(&struck.marked_old),
+        count(&struck.deleted),
+    );
+    assert_eq!(*struck.corrupt.lock(), Vec::<String>::new(), "nothing here damages anything");
+    if one.is_none() {
+        for (what, counter) in [
+            ("compactions", &struck.compacted),
+            ("failed compactions", &struck.compactions_failed),
+            ("faults", &struck.faults),
+            ("crashes", &struck.crashes),
+            ("restarts with a log", &struck.restarts_with_log),
+            ("blocks past retention", &struck.marked_old),
+            ("deleted blocks", &struck.deleted),
+        ] {
+            assert!(count(counter) >= SEEDS / 10, "too few {what}: {}", count(counter));
+        }
+    }
+}
