@@ -25,10 +25,13 @@ use crate::jfr::labels::LabelsSnapshot;
 use crate::jfr::series::Recording;
 use crate::multipart;
 
+/// After this many broken chunks the rest is not looked at.
+const MAX_BROKEN_CHUNKS: u32 = 16;
+
 /// Reads a recording: the body itself, or the part `jfr` of a form with an optional part `labels`. Both may be gzip.
 ///
-/// Errors: `Unprocessable` when there is no recording, or not even its first chunk can be read. A later chunk that
-/// cannot be read ends the reading and is noted.
+/// Errors: `Unprocessable` when there is no recording, or none of its chunks can be read. A chunk that cannot be read
+/// takes no other with it, and is noted.
 pub(crate) fn read(upload: &Upload<'_>, content_type: &str, body: &Bytes, out: &mut Ingested) -> Result<(), Fault> {
     let cap = upload.caps.max_inflated_bytes;
     let (mut recording, mut snapshot) = (None, LabelsSnapshot::default());
@@ -56,25 +59,30 @@ pub(crate) fn read(upload: &Upload<'_>, content_type: &str, body: &Bytes, out: &
 
     let mut events = Recording::new(upload.sample_rate, &upload.caps);
     let mut rest = &recording[..];
-    while !rest.is_empty() {
-        let is_first = rest.len() == recording.len();
-        let chunk = chunk::split(rest).and_then(|(chunk, tail)| {
-            rest = tail;
-            events.chunk(chunk)
-        });
-        match chunk {
-            Ok(unreadable) => out.notes.events_unreadable += unreadable,
-            Err(chunk::Broken::Refused(fault)) => return Err(fault),
-            Err(chunk::Broken::Because(why)) if is_first => {
-                return Err(Fault::unprocessable(format!("the recording is not JFR that can be read: {why}")));
+    let (mut is_any_read, mut broken, mut first_why) = (false, 0, None);
+    while !rest.is_empty() && broken < MAX_BROKEN_CHUNKS {
+        match chunk::split(rest).and_then(|(chunk, tail)| Ok((events.chunk(chunk)?, tail))) {
+            Ok((unreadable, tail)) => {
+                rest = tail;
+                is_any_read = true;
+                out.notes.events_unreadable += unreadable;
             }
-            Err(chunk::Broken::Because(_)) => {
+            Err(chunk::Broken::Refused(fault)) => return Err(fault),
+            Err(chunk::Broken::Because(why)) => {
+                // Its size may be as wrong as the rest of it.
+                rest = chunk::next(rest);
+                broken += 1;
+                first_why.get_or_insert(why);
                 out.notes.events_unreadable += 1;
-                break;
             }
         }
     }
-    events.finish(upload, &snapshot, out)
+    match first_why {
+        Some(why) if !is_any_read => {
+            Err(Fault::unprocessable(format!("the recording is not JFR that can be read: {why}")))
+        }
+        _ => events.finish(upload, &snapshot, out),
+    }
 }
 
 #[cfg(test)]

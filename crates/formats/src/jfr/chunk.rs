@@ -66,6 +66,12 @@ pub(super) fn split(recording: &[u8]) -> Result<(Chunk<'_>, &[u8]), Broken> {
     Ok((chunk, rest))
 }
 
+/// From where another chunk may begin, behind the beginning of one whose size cannot be believed.
+pub(super) fn next(recording: &[u8]) -> &[u8] {
+    let behind = recording.get(1..).unwrap_or_default();
+    memchr::memmem::find(behind, &MAGIC).and_then(|at| behind.get(at..)).unwrap_or_default()
+}
+
 impl<'a> Chunk<'a> {
     pub(super) fn len(&self) -> usize {
         self.bytes.len()

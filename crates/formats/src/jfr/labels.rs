@@ -9,6 +9,9 @@ use hashbrown::HashMap;
 
 use crate::protobuf::{Broken, Fields, Value};
 
+/// Labels of one context beyond these are not read. No limit allows a sample as many, so that these are refused for it.
+const MAX_LABELS: usize = 256;
+
 type Map<T> = HashMap<u64, T, foldhash::fast::RandomState>;
 
 /// Texts by index, and labels by context.
@@ -30,7 +33,9 @@ impl LabelsSnapshot {
                     for field in Fields::of(context) {
                         let (1, Value::Bytes(entry)) = field? else { continue };
                         let (key, value) = entry_of(entry)?;
-                        labels.push((key, value.number()));
+                        if labels.len() < MAX_LABELS {
+                            labels.push((key, value.number()));
+                        }
                     }
                     snapshot.contexts.insert(key, labels);
                 }

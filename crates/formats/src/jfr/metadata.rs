@@ -13,6 +13,12 @@ use crate::jfr::cursor::{Cursor, Text};
 
 /// Deepest nesting of metadata elements, and of values inside values.
 pub(super) const MAX_DEPTH: u32 = 32;
+/// Most strings, classes and fields of a chunk's metadata; the JDK has a few thousand of each.
+const MAX_STRINGS: usize = 1 << 17;
+const MAX_CLASSES: usize = 1 << 15;
+const MAX_FIELDS: usize = 1 << 17;
+/// A class with a longer name is none that anything is made of.
+const MAX_NAME_BYTES: usize = 256;
 const METADATA_EVENT: i64 = 0;
 
 /// The fields that anything is made of; all others are skipped.
@@ -127,22 +133,22 @@ struct Field {
 }
 
 #[derive(Debug)]
-struct Class<'a> {
-    name: Cow<'a, str>,
+struct Class {
+    name: Box<str>,
     kind: Option<Kind>,
     fields: Vec<Field>,
 }
 
 /// The types of a chunk.
-pub(super) struct Types<'a> {
-    classes: Vec<Class<'a>>,
+pub(super) struct Types {
+    classes: Vec<Class>,
     by_id: HashMap<i64, usize, foldhash::fast::RandomState>,
     /// Values that may still be read. Types may promise more values than bytes; this ends that.
     fuel: u64,
 }
 
-impl<'a> Types<'a> {
-    pub(super) fn read(chunk: &Chunk<'a>) -> Result<Self, Broken> {
+impl Types {
+    pub(super) fn read(chunk: &Chunk<'_>) -> Result<Self, Broken> {
         let (event, mut cursor) = chunk.event_at(chunk.metadata_at)?;
         if event != METADATA_EVENT {
             return Err(Broken::Because("its metadata is missing"));
@@ -150,6 +156,9 @@ impl<'a> Types<'a> {
         // Start, duration and id.
         (0..3).try_for_each(|_| cursor.number().map(drop))?;
         let count = cursor.count()?;
+        if count > MAX_STRINGS {
+            return Err(Broken::Because("its metadata has too many strings"));
+        }
         let strings = (0..count)
             .map(|_| {
                 Ok(match cursor.text()? {
@@ -158,12 +167,12 @@ impl<'a> Types<'a> {
                 })
             })
             .collect::<Result<Vec<_>, Broken>>()?;
-        let mut elements = Elements { strings: &strings, classes: Vec::new() };
+        let mut elements = Elements { strings: &strings, classes: Vec::new(), fields: 0 };
         elements.read(&mut cursor, None, 0)?;
         Ok(Types::of(elements.classes, chunk.len() as u64))
     }
 
-    fn of(raw: Vec<RawClass<'a>>, bytes: u64) -> Self {
+    fn of(raw: Vec<RawClass>, bytes: u64) -> Self {
         let by_id: HashMap<i64, usize, foldhash::fast::RandomState> =
             raw.iter().enumerate().map(|(at, class)| (class.id, at)).collect();
         let kinds: Vec<Option<Kind>> = raw.iter().map(|class| primitive(&class.name)).collect();
@@ -181,7 +190,7 @@ impl<'a> Types<'a> {
                             Some(at) => kinds.get(at).copied().flatten().unwrap_or(Kind::Class(at)),
                             None => return None,
                         };
-                        Some(Field { slot: slot(&field.name), kind, is_array: field.is_array })
+                        Some(Field { slot: field.slot, kind, is_array: field.is_array })
                     })
                     .collect(),
                 name: class.name,
@@ -191,13 +200,18 @@ impl<'a> Types<'a> {
         Types { classes, by_id, fuel: 4 * bytes + (1 << 16) }
     }
 
-    /// The name of a type; empty when there is none of that id.
-    pub(super) fn name(&self, id: i64) -> &str {
-        self.by_id.get(&id).and_then(|at| self.classes.get(*at)).map_or("", |class| &class.name)
+    /// The name of a type, if there is one of that id; empty when it is none that anything is made of.
+    pub(super) fn name(&self, id: i64) -> Option<&str> {
+        self.by_id.get(&id).and_then(|at| self.classes.get(*at)).map(|class| &*class.name)
     }
 
     /// Reads a value of a type into `record`.
-    pub(super) fn value(&mut self, id: i64, cursor: &mut Cursor<'a>, record: &mut Record<'a>) -> Result<(), Broken> {
+    pub(super) fn value<'a>(
+        &mut self,
+        id: i64,
+        cursor: &mut Cursor<'a>,
+        record: &mut Record<'a>,
+    ) -> Result<(), Broken> {
         record.clear();
         let at = *self.by_id.get(&id).ok_or(Broken::Because("it uses a type that its metadata does not have"))?;
         match self.classes.get(at).and_then(|class| class.kind) {
@@ -206,7 +220,7 @@ impl<'a> Types<'a> {
         }
     }
 
-    fn fields(
+    fn fields<'a>(
         &mut self,
         class: usize,
         cursor: &mut Cursor<'a>,
@@ -224,7 +238,7 @@ impl<'a> Types<'a> {
         Ok(())
     }
 
-    fn field(
+    fn field<'a>(
         &mut self,
         field: Field,
         cursor: &mut Cursor<'a>,
@@ -253,7 +267,7 @@ impl<'a> Types<'a> {
         Ok(())
     }
 
-    fn array(
+    fn array<'a>(
         &mut self,
         field: Field,
         cursor: &mut Cursor<'a>,
@@ -299,14 +313,14 @@ fn primitive(name: &str) -> Option<Kind> {
     })
 }
 
-struct RawClass<'a> {
+struct RawClass {
     id: i64,
-    name: Cow<'a, str>,
+    name: Box<str>,
     fields: Vec<RawField>,
 }
 
 struct RawField {
-    name: String,
+    slot: Option<Slot>,
     class: i64,
     is_pooled: bool,
     is_array: bool,
@@ -314,21 +328,23 @@ struct RawField {
 
 struct Elements<'s, 'a> {
     strings: &'s [Cow<'a, str>],
-    classes: Vec<RawClass<'a>>,
+    classes: Vec<RawClass>,
+    /// How many fields the classes have.
+    fields: usize,
 }
 
-impl<'a> Elements<'_, 'a> {
+impl<'s> Elements<'s, '_> {
     /// Reads an element and its children; `class` is the index of the one it stands in.
-    fn read(&mut self, cursor: &mut Cursor<'a>, class: Option<usize>, depth: u32) -> Result<(), Broken> {
+    fn read(&mut self, cursor: &mut Cursor<'_>, class: Option<usize>, depth: u32) -> Result<(), Broken> {
         if depth > MAX_DEPTH {
             return Err(Broken::Because("its metadata is nested too deep"));
         }
         let name = self.string(cursor)?;
-        let mut attributes = [const { Cow::Borrowed("") }; 5];
+        let mut attributes = [""; 5];
         let [id, own_name, class_id, pooled, dimension] = &mut attributes;
         for _ in 0..cursor.count()? {
             let (key, value) = (self.string(cursor)?, self.string(cursor)?);
-            match &*key {
+            match key {
                 "id" => *id = value,
                 "name" => *own_name = value,
                 "class" => *class_id = value,
@@ -339,18 +355,26 @@ impl<'a> Elements<'_, 'a> {
         }
         let number = |text: &str| text.parse().map_err(|_| Broken::Because("an id in its metadata is no number"));
         let mut inside = class;
-        match &*name {
+        match name {
+            "class" if self.classes.len() == MAX_CLASSES => {
+                return Err(Broken::Because("its metadata has too many classes"));
+            }
+            "field" if self.fields == MAX_FIELDS => {
+                return Err(Broken::Because("its metadata has too many fields"));
+            }
             "class" => {
                 inside = Some(self.classes.len());
-                self.classes.push(RawClass { id: number(id)?, name: own_name.clone(), fields: Vec::new() });
+                let name = if own_name.len() > MAX_NAME_BYTES { "" } else { own_name };
+                self.classes.push(RawClass { id: number(id)?, name: name.into(), fields: Vec::new() });
             }
             "field" => {
                 if let Some(class) = class.and_then(|at| self.classes.get_mut(at)) {
+                    self.fields += 1;
                     class.fields.push(RawField {
-                        name: own_name.clone().into_owned(),
+                        slot: slot(own_name),
                         class: number(class_id)?,
-                        is_pooled: pooled == "true",
-                        is_array: !matches!(&**dimension, "" | "0"),
+                        is_pooled: *pooled == "true",
+                        is_array: !matches!(*dimension, "" | "0"),
                     });
                 }
             }
@@ -362,8 +386,8 @@ impl<'a> Elements<'_, 'a> {
         Ok(())
     }
 
-    fn string(&self, cursor: &mut Cursor<'a>) -> Result<Cow<'a, str>, Broken> {
+    fn string(&self, cursor: &mut Cursor<'_>) -> Result<&'s str, Broken> {
         let index = usize::try_from(cursor.number()?).unwrap_or(usize::MAX);
-        self.strings.get(index).cloned().ok_or(Broken::Because("its metadata points outside of its strings"))
+        self.strings.get(index).map(|text| &**text).ok_or(Broken::Because("its metadata points outside of its strings"))
     }
 }

@@ -16,6 +16,14 @@ type Pool<T> = HashMap<i64, T, foldhash::fast::RandomState>;
 
 const POOL_EVENT: i64 = 1;
 
+/// What an entry takes, about, and what a frame does.
+const ENTRY_BYTES: usize = 48;
+const FRAME_BYTES: usize = 16;
+/// What the pools of a chunk may take for each of its bytes; recordings need about three.
+const MAX_BYTES_PER_BYTE: usize = 8;
+/// And what small ones may take.
+const MIN_BYTES: usize = 1 << 20;
+
 /// Entries by key.
 #[derive(Default)]
 pub(super) struct Pools<'a> {
@@ -30,10 +38,13 @@ pub(super) struct Pools<'a> {
     symbols: Pool<Text<'a>>,
     strings: Pool<Text<'a>>,
     states: Pool<Text<'a>>,
+    /// What all that takes, about.
+    bytes: usize,
 }
 
 impl<'a> Pools<'a> {
-    pub(super) fn read(chunk: &Chunk<'a>, types: &mut Types<'a>) -> Result<Self, Broken> {
+    pub(super) fn read(chunk: &Chunk<'a>, types: &mut Types) -> Result<Self, Broken> {
+        let max_bytes = MIN_BYTES.max(chunk.len().saturating_mul(MAX_BYTES_PER_BYTE));
         let mut pools = Pools::default();
         let mut at = chunk.pools_at;
         let mut record = Record::default();
@@ -47,11 +58,14 @@ impl<'a> Pools<'a> {
             cursor.byte()?;
             for _ in 0..cursor.count()? {
                 let id = cursor.number()?;
-                let kind = PoolKind::of(types.name(id));
+                let kind = PoolKind::of(types.name(id).unwrap_or_default());
                 for _ in 0..cursor.count()? {
                     let key = cursor.number()?;
                     types.value(id, &mut cursor, &mut record)?;
                     pools.keep(kind, key, &mut record);
+                    if pools.bytes > max_bytes {
+                        return Err(Broken::Because("its constant pools are out of proportion"));
+                    }
                 }
             }
             if distance == 0 {
@@ -67,8 +81,12 @@ impl<'a> Pools<'a> {
     }
 
     fn keep(&mut self, kind: PoolKind, key: i64, record: &mut Record<'a>) {
+        if !matches!(kind, PoolKind::Other) {
+            self.bytes += ENTRY_BYTES;
+        }
         match kind {
             PoolKind::Stack => {
+                self.bytes += FRAME_BYTES * record.frames.len();
                 let start = self.frames.len();
                 self.frames.append(&mut record.frames);
                 self.stacks.insert(key, (start, self.frames.len()));

@@ -21,8 +21,15 @@ use crate::jfr::pools::Pools;
 type Map<K, V> = HashMap<K, V, foldhash::fast::RandomState>;
 
 const NANOS_PER_SECOND: i64 = 1_000_000_000;
-/// What a series takes besides its stacks, for the cap.
+/// What things take besides their texts, about, for the cap.
 const SERIES_BYTES: usize = 4096;
+const SAMPLE_BYTES: usize = 160;
+const STACK_BYTES: usize = 96;
+const LOCATION_BYTES: usize = 128;
+const NAME_BYTES: usize = 96;
+const KNOWN_BYTES: usize = 32;
+/// A longer name of what is sampled is not believed.
+const MAX_ACTIVE_EVENT_BYTES: usize = 1024;
 const SPAN_NAME: &str = "span_name";
 const JFR_EVENT: &str = "jfr_event";
 
@@ -160,7 +167,14 @@ impl<'c> Recording<'c> {
         let mut unreadable = 0;
         for event in chunk.events() {
             let (id, mut cursor) = event?;
-            let kind = *kinds.entry(id).or_insert_with(|| Event::of(types.name(id)));
+            let kind = match kinds.get(&id) {
+                Some(kind) => *kind,
+                None => {
+                    // Ids without a type are not remembered: there may be as many as there are events.
+                    let Some(name) = types.name(id) else { continue };
+                    *kinds.entry(id).or_insert(Event::of(name))
+                }
+            };
             let Some(kind) = kind else { continue };
             match self.event(kind, id, &mut cursor, &mut types, &mut known, &mut record, chunk.ticks_per_second) {
                 Ok(()) => {}
@@ -177,7 +191,7 @@ impl<'c> Recording<'c> {
         kind: Event,
         id: i64,
         cursor: &mut Cursor<'a>,
-        types: &mut Types<'a>,
+        types: &mut Types,
         known: &mut Known<'_, 'a>,
         record: &mut Record<'a>,
         ticks_per_second: i64,
@@ -188,7 +202,9 @@ impl<'c> Recording<'c> {
                 let name = known.pools.resolve(record.text(Slot::Name));
                 if name.as_deref() == Some("event") {
                     let value = known.pools.resolve(record.text(Slot::Value)).unwrap_or_default();
-                    self.active_event = value.into_owned();
+                    if value.len() <= MAX_ACTIVE_EVENT_BYTES {
+                        self.active_event = value.into_owned();
+                    }
                 }
             }
             Event::ExecutionSample => {
@@ -237,9 +253,11 @@ impl<'c> Recording<'c> {
             span_name: record.number(Slot::SpanName),
             trace_id: (record.number(Slot::TraceIdHi), record.number(Slot::TraceIdLo)),
         };
+        let mut is_new = false;
         if let Some(series) = self.series.get_mut(series) {
             let samples = &mut series.samples;
             let at = *series.by_stack.entry((stack, correlation)).or_insert_with(|| {
+                is_new = true;
                 samples.push(Counts { stack, correlation, values: [0, 0] });
                 samples.len() - 1
             });
@@ -249,7 +267,7 @@ impl<'c> Recording<'c> {
                 }
             }
         }
-        Ok(())
+        if is_new { self.spend(SAMPLE_BYTES) } else { Ok(()) }
     }
 
     /// The series of a kind under the active event.
@@ -277,39 +295,46 @@ impl<'c> Recording<'c> {
         let frames = known.pools.stack(key);
         // The root stands last, and its side is the one that is kept.
         let cut = frames.len().saturating_sub(or_unlimited(self.caps.max_depth));
-        let mut locations = Vec::new();
+        let mut locations = Vec::with_capacity(frames.len() - cut);
         for (method, line) in frames.get(cut..).unwrap_or_default() {
             let name = match known.methods.get(method) {
                 Some(name) => *name,
                 None => {
-                    let name = known.pools.method(*method).map(|(class, method)| self.name(&class, &method));
+                    let name = match known.pools.method(*method) {
+                        Some((class, method)) => Some(self.name(&class, &method)?),
+                        None => None,
+                    };
                     known.methods.insert(*method, name);
                     name
                 }
             };
             let (Some(name), Some(series)) = (name, self.series.get_mut(series)) else { continue };
-            locations.push(series.location(name, *line, &self.names));
+            let (location, bytes) = series.location(name, *line, &self.names);
+            locations.push(location);
+            self.spend(bytes)?;
         }
-        self.spend(8 * locations.len())?;
-        let stack = match self.series.get_mut(series) {
+        let of_locations = 2 * std::mem::size_of::<u64>() * locations.len();
+        let (stack, is_new) = match self.series.get_mut(series) {
             Some(series) => series.stack(locations),
-            None => 0,
+            None => (0, false),
         };
         known.stacks.insert((series, key), stack);
+        self.spend(if is_new { KNOWN_BYTES + STACK_BYTES + of_locations } else { KNOWN_BYTES })?;
         Ok(stack)
     }
 
     /// The index of a frame's name.
-    fn name(&mut self, class: &str, method: &str) -> u32 {
+    fn name(&mut self, class: &str, method: &str) -> Result<u32, Broken> {
         // Stubs and other code without a class keep the dot.
         let name = format!("{}.{method}", fold(class));
         if let Some(id) = self.by_name.get(&name) {
-            return *id;
+            return Ok(*id);
         }
+        self.spend(NAME_BYTES + 2 * name.len())?;
         let id = self.names.len() as u32;
         self.names.push(name.clone());
         self.by_name.insert(name, id);
-        id
+        Ok(id)
     }
 
     fn spend(&mut self, bytes: usize) -> Result<(), Broken> {
@@ -317,21 +342,26 @@ impl<'c> Recording<'c> {
         if self.bytes <= self.caps.max_inflated_bytes {
             return Ok(());
         }
-        Err(Broken::Refused(Fault::over(
+        Err(Broken::Refused(self.too_large()))
+    }
+
+    fn too_large(&self) -> Fault {
+        Fault::over(
             FaultId::UnfoldsTooLarge,
             "JFR: the stacks of the recording take more than allowed",
             format_args!("{} bytes", self.caps.max_inflated_bytes),
-        )))
+        )
     }
 
     /// One profile a series.
     pub(super) fn finish(
-        self,
+        mut self,
         upload: &Upload<'_>,
         snapshot: &LabelsSnapshot,
         out: &mut Ingested,
     ) -> Result<(), Fault> {
-        for series in self.series {
+        let mut built = 0usize;
+        for series in std::mem::take(&mut self.series) {
             let mut labels = upload.labels_with_service(series.counted.shape().name, &upload.name.app);
             if !series.event.is_empty() {
                 labels.push((JFR_EVENT.to_owned(), series.event.clone()));
@@ -339,6 +369,10 @@ impl<'c> Recording<'c> {
             let pprof = series.finish(upload, snapshot);
             if pprof.len() > or_unlimited(self.caps.max_profile_bytes) {
                 return Err(profile_too_large(self.caps));
+            }
+            built += pprof.len();
+            if built > self.caps.max_inflated_bytes {
+                return Err(self.too_large());
             }
             out.profiles.push(RawProfile {
                 labels,
@@ -412,23 +446,29 @@ impl Series {
         }
     }
 
-    fn location(&mut self, name: u32, line: i64, all: &[String]) -> u64 {
-        *self.locations.entry((name, line)).or_insert_with(|| {
-            let text = self.writer.string(all.get(name as usize).map_or("", String::as_str));
-            let function = self.writer.function(text, 0, 0, 0);
-            self.writer.location(self.mapping, 0, &[(function, line)], false)
-        })
+    /// The location of a frame, and about what it takes if it is a new one.
+    fn location(&mut self, name: u32, line: i64, all: &[String]) -> (u64, usize) {
+        if let Some(location) = self.locations.get(&(name, line)) {
+            return (*location, 0);
+        }
+        let name_text = all.get(name as usize).map_or("", String::as_str);
+        let text = self.writer.string(name_text);
+        let function = self.writer.function(text, 0, 0, 0);
+        let location = self.writer.location(self.mapping, 0, &[(function, line)], false);
+        self.locations.insert((name, line), location);
+        (location, LOCATION_BYTES + name_text.len())
     }
 
-    fn stack(&mut self, locations: Vec<u64>) -> u32 {
+    /// The index of a stack, and whether it is a new one.
+    fn stack(&mut self, locations: Vec<u64>) -> (u32, bool) {
         let locations = locations.into_boxed_slice();
         if let Some(stack) = self.by_locations.get(&locations) {
-            return *stack;
+            return (*stack, false);
         }
         let stack = self.stacks.len() as u32;
         self.stacks.push(locations.clone());
         self.by_locations.insert(locations, stack);
-        stack
+        (stack, true)
     }
 
     fn finish(mut self, upload: &Upload<'_>, snapshot: &LabelsSnapshot) -> Vec<u8> {

@@ -206,6 +206,28 @@ fn all_chunks_are_read_and_a_broken_later_one_is_noted() {
 }
 
 #[test]
+fn a_broken_chunk_takes_no_other_with_it() {
+    let one = chunk(&[execution_sample(1, 1)]);
+    let mut inside = one.clone();
+    inside[70] ^= 0x7f;
+    let mut size = one.clone();
+    size[8..16].copy_from_slice(&u64::MAX.to_be_bytes());
+    let cut = one[..one.len() - 9].to_vec();
+    for broken in [inside, size, cut] {
+        for (goods, recording) in [(1, [&broken[..], &one].concat()), (2, [&one[..], &broken, &one].concat())] {
+            let ingested = read_bytes(recording).unwrap();
+            let value = goods * 10_000_000;
+            assert_eq!(
+                ingested.profiles.iter().map(folded).collect::<Vec<_>>(),
+                [format!("{CPU} a/B.main;a/B.run {value}")]
+            );
+            assert!(ingested.notes.events_unreadable > 0);
+        }
+        assert!(read_bytes(broken).is_err());
+    }
+}
+
+#[test]
 fn what_is_no_recording_is_unprocessable() {
     let whole = chunk(&[execution_sample(1, 1)]);
     for bytes in [b"text".to_vec(), vec![b'x'; 100], whole[..whole.len() - 1].to_vec()] {
