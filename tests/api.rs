@@ -6,5 +6,6 @@ mod functions;
 mod malformed;
 mod otlp;
 mod protocols;
+mod services;
 mod spans;
 mod tenants;

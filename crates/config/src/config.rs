@@ -16,6 +16,8 @@ use crate::values::Values;
 pub struct Config {
     pub target: Targets,
     pub multitenancy_enabled: bool,
+    /// Whether users may keep recording rules.
+    pub recording_rules_enabled: bool,
     pub shutdown_delay: Duration,
     /// Path of the UI behind a proxy, without a slash at its end.
     pub base_url: String,
@@ -285,6 +287,7 @@ impl Config {
         };
         let config = Config {
             target,
+            recording_rules_enabled: read.bool("tenant_settings.recording_rules.enabled"),
             multitenancy_enabled: read.bool("multitenancy_enabled"),
             shutdown_delay: read.duration("shutdown_delay"),
             base_url: read.text("api.base-url").trim_end_matches('/').to_owned(),

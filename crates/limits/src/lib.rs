@@ -8,6 +8,7 @@ pub mod nearest;
 pub mod overrides;
 pub mod quota;
 pub mod rate;
+pub mod recording_rule;
 pub mod relabel;
 pub mod structured;
 mod table;

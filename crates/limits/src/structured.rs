@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use crate::human_duration::HumanDuration;
 use crate::limit_value::{LimitKind, LimitValue};
+use crate::recording_rule::ProvisionedRules;
 use crate::relabel::{DefaultRules, RelabelRule};
 use crate::usage_groups::UsageGroups;
 
@@ -148,7 +149,7 @@ structured!(
     Vec<RelabelRule>,
     KeepOrDropRules,
     DefaultRules,
-    Vec<Value>,
+    ProvisionedRules,
 );
 
 fn read_structured<T: DeserializeOwned>(value: &Value) -> Result<T, String> {

@@ -11,6 +11,7 @@ use serde_json::Value;
 use crate::human_duration::HumanDuration;
 use crate::limit_value::{LimitKind, LimitValue};
 use crate::nearest::nearest;
+use crate::recording_rule::ProvisionedRules;
 use crate::relabel::{DefaultRules, RelabelRule, default_rules};
 use crate::structured::{DistributorSampling, IngestLimit, KeepOrDropRules, Symbolizer};
 use crate::usage_groups::UsageGroups;
@@ -114,7 +115,6 @@ macro_rules! limits {
 }
 
 const V2: Effect = Effect::None("there is one storage layout and one write path here");
-const RULES: Effect = Effect::None("recording rules are not built");
 const SHARDS: Effect = Effect::None("placement follows the observed load, not a fixed number of shards");
 const ENFORCED: Effect = Effect::Enforced;
 
@@ -275,10 +275,10 @@ limits! {
     adaptive_placement_burst_window: HumanDuration = HumanDuration::from_secs(17 * 60), Some("adaptive-placement.burst-window"), SHARDS;
     /// Window before shards are taken away.
     adaptive_placement_decay_window: HumanDuration = HumanDuration::from_secs(19 * 60), Some("adaptive-placement.decay-window"), SHARDS;
-    /// Rules that write metrics out of profiles.
-    recording_rules: Vec<Value> = Vec::new(), None, RULES;
-    /// Most such rules.
-    max_recording_rules: u64 = 25, Some("recording-rules.max-rules-per-tenant"), RULES;
+    /// Recording rules that are listed beside those that users make, and that users cannot change.
+    recording_rules: ProvisionedRules = ProvisionedRules::default(), None, ENFORCED;
+    /// Most recording rules that users may make; 0 = no limit.
+    max_recording_rules: u64 = 25, Some("recording-rules.max-rules-per-tenant"), ENFORCED;
     /// Symbolising of native frames on the server.
     symbolizer: Symbolizer = Symbolizer::default(), None, Effect::None("native frames are shown by address");
 }

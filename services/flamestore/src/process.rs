@@ -13,18 +13,9 @@ use flamestore_distributor::otlp_grpc::ProfilesDoor;
 use flamestore_ingester::IngesterParts;
 use flamestore_limits::Overrides;
 use flamestore_model::{Fault, Kind};
-use flamestore_proto::adhocprofiles::v1::ad_hoc_profile_service_server::AdHocProfileServiceServer;
-use flamestore_proto::capabilities::v1::feature_flags_service_server::FeatureFlagsServiceServer;
 use flamestore_proto::push::v1::pusher_service_server::PusherServiceServer;
-use flamestore_proto::querier::v1::querier_service_server::QuerierServiceServer;
-use flamestore_proto::settings::v1::settings_service_server::SettingsServiceServer;
-use flamestore_proto::version::v1::version_server::VersionServer;
 use flamestore_querier::Querier;
-use flamestore_query_frontend::Frontend;
-use flamestore_query_frontend::about::AboutDoor;
-use flamestore_query_frontend::adhoc::{self, AdHocDoor};
-use flamestore_query_frontend::grpc::QuerierDoor;
-use flamestore_query_frontend::settings::SettingsDoor;
+use flamestore_query_frontend::{Frontend, debuginfo, doors};
 use flamestore_rpc::{BodyCaps, Front, Router, Tenancy, served};
 use flamestore_service::{Behind, Listeners, Readiness};
 use flamestore_telemetry::{BuildInfo, Metrics};
@@ -98,9 +89,14 @@ pub(crate) async fn run(config: Config, clock: Arc<dyn Clock>) -> Result<(), Fau
     let doors = Doors {
         distributor,
         compactor: compactor.clone(),
-        frontend,
-        settings: SettingsDoor::new(bucket.clone()),
-        adhoc: AdHocDoor::new(adhoc::Parts { bucket, overrides: overrides.clone(), clock: clock.clone(), chance }),
+        reading: doors::Doors {
+            frontend,
+            bucket,
+            overrides: overrides.clone(),
+            clock: clock.clone(),
+            chance,
+            recording_rules: config.recording_rules_enabled,
+        },
     };
     let readiness = Readiness::default();
     let pages = Pages::new(&config, overrides.clone(), metrics.clone(), clock.clone());
@@ -176,9 +172,7 @@ pub(crate) async fn run(config: Config, clock: Arc<dyn Clock>) -> Result<(), Fau
 struct Doors {
     distributor: Arc<Distributor>,
     compactor: Arc<Compactor>,
-    frontend: Arc<Frontend>,
-    settings: SettingsDoor,
-    adhoc: AdHocDoor,
+    reading: doors::Doors,
 }
 
 /// All doors: the services, the plain pages, and what every request passes.
@@ -190,18 +184,16 @@ fn front(
     readiness: &Readiness,
     pages: Arc<Pages>,
 ) -> Result<Front, Fault> {
-    let Doors { distributor, compactor, frontend, settings, adhoc } = doors;
+    let Doors { distributor, compactor, reading } = doors;
     let caps = BodyCaps::default();
     let routes = Routes::new(served!(PusherServiceServer::new(PusherDoor(distributor.clone())), caps.push))
-        .add_service(ProfilesDoor::new(distributor.clone(), caps.push))
-        .add_service(served!(QuerierServiceServer::new(QuerierDoor(frontend.clone()))))
-        .add_service(served!(SettingsServiceServer::new(settings)))
-        .add_service(served!(AdHocProfileServiceServer::new(adhoc)))
-        .add_service(served!(VersionServer::new(AboutDoor)))
-        .add_service(served!(FeatureFlagsServiceServer::new(AboutDoor)));
+        .add_service(ProfilesDoor::new(distributor.clone(), caps.push));
+    let frontend = reading.frontend.clone();
+    let routes = reading.add_to(routes);
     let plain = flamestore_distributor::http::routes(distributor.clone())
         .merge(flamestore_distributor::otlp_http::routes(distributor.clone())?)
-        .merge(flamestore_query_frontend::http::routes(frontend.clone()))
+        .merge(flamestore_query_frontend::http::routes(frontend))
+        .merge(debuginfo::routes())
         .merge(flamestore_compactor::http::routes(compactor))
         .merge(readiness.router())
         .merge(pages.routes());

@@ -10,17 +10,29 @@ use tonic::{Request, Response, Status};
 /// The version of the query API that clients of this generation speak.
 const QUERIER_API: u64 = 1;
 
-/// Name, whether it is on, and what it means.
-const FEATURES: &[(&str, bool, &str)] = &[
-    ("v2StorageLayer", true, "Queries answer with exemplars, heatmaps and merged profiles of one storage layer"),
-    ("pyroscopeRuler", false, "Recording rules"),
-    ("pyroscopeRulerFunctions", false, "Recording rules of single functions"),
-    ("utf8LabelNames", false, "Label names in any UTF-8 without asking for them"),
-];
-
 /// `version.v1.Version` and `capabilities.v1.FeatureFlagsService`.
 #[derive(Debug, Clone, Copy)]
-pub struct AboutDoor;
+pub struct AboutDoor {
+    /// Whether recording rules can be kept.
+    pub recording_rules: bool,
+}
+
+impl AboutDoor {
+    /// Name, whether it is on, and what it means.
+    const fn features(self) -> [(&'static str, bool, &'static str); 4] {
+        let rules = self.recording_rules;
+        [
+            (
+                "v2StorageLayer",
+                true,
+                "Queries answer with exemplars, heatmaps and merged profiles of one storage layer",
+            ),
+            ("pyroscopeRuler", rules, "Recording rules can be kept and listed"),
+            ("pyroscopeRulerFunctions", rules, "Recording rules of single functions can be kept and listed"),
+            ("utf8LabelNames", false, "Label names in any UTF-8 without asking for them"),
+        ]
+    }
+}
 
 #[tonic::async_trait]
 impl Version for AboutDoor {
@@ -36,12 +48,13 @@ impl FeatureFlagsService for AboutDoor {
         request: Request<GetFeatureFlagsRequest>,
     ) -> Result<Response<GetFeatureFlagsResponse>, Status> {
         Tenants::of_request(&request)?;
-        let feature_flags = FEATURES
-            .iter()
+        let feature_flags = self
+            .features()
+            .into_iter()
             .map(|(name, enabled, description)| FeatureFlag {
-                name: (*name).into(),
-                enabled: *enabled,
-                description: Some((*description).into()),
+                name: name.into(),
+                enabled,
+                description: Some(description.into()),
                 documentation_url: None,
             })
             .collect();

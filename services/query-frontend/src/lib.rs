@@ -18,9 +18,13 @@ pub mod stacktraces;
 
 pub mod about;
 pub mod adhoc;
+pub mod debuginfo;
+pub mod doors;
 pub mod grpc;
 pub mod http;
 pub mod render;
+pub mod rules;
 pub mod settings;
+pub mod vcs;
 
 pub use frontend::{Frontend, Parts};

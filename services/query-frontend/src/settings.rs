@@ -104,6 +104,11 @@ impl Store {
     }
 }
 
+/// The one tenant that a plain request is of.
+pub(crate) fn tenant_of_parts(parts: &http::request::Parts) -> Result<TenantId, Fault> {
+    Tenants::of(&parts.extensions)?.single_or(Kind::Invalid).cloned()
+}
+
 /// The one tenant that a request is of.
 pub(crate) fn tenant_of<T>(request: &Request<T>) -> Result<TenantId, Fault> {
     Tenants::of(request.extensions())?.single_or(Kind::Invalid).cloned()

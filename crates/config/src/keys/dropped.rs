@@ -8,7 +8,6 @@ const READY: &str = "an ingester is ready as soon as its log is replayed";
 const CLUSTER: &str = "gossip chooses this itself";
 const HTTP: &str = "the object store client chooses this itself";
 const COMPACT: &str = "compaction needs no local directory and no waiting for others";
-const RULES: &str = "recording rules are not built";
 const ONE_LAYOUT: &str = "there is one storage layout here: nothing to choose and nothing to coordinate";
 const TRACES: &str = "no traces are exported";
 
@@ -47,7 +46,6 @@ pub(super) const KEYS: &[Key] = &[
         Port,
         "operations pages stand on the public port",
     ),
-    Key::no_effect("tenant_settings.recording_rules.enabled", "tenant-settings.recording-rules.enabled", Bool, RULES),
     Key::no_effect("server.http_listen_network", "server.http-listen-network", Text, GO),
     Key::no_effect("server.grpc_listen_network", "server.grpc-listen-network", Text, GO),
     Key::no_effect("server.grpc_listen_conn_limit", "server.grpc-conn-limit", Int, GO),

@@ -12,6 +12,13 @@ pub(super) const KEYS: &[Key] = &[
         "Takes the tenant from the header X-Scope-OrgID; when false, everything belongs to `anonymous`.",
     ),
     Key::active(
+        "tenant_settings.recording_rules.enabled",
+        "tenant-settings.recording-rules.enabled",
+        Bool,
+        "false",
+        "Keeps and lists recording rules. Nothing evaluates them: no metrics are written.",
+    ),
+    Key::active(
         "shutdown_delay",
         "shutdown-delay",
         Duration,

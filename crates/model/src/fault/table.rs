@@ -138,6 +138,8 @@ table! {
     TooManySeries = "too-many-series", Limited, Some(Discard::SeriesLimit),
         ["limits.max_global_series_per_tenant", "limits.max_local_series_per_tenant"],
         "A push would bring more live series than the tenant may have.", "send fewer different labels";
+    TooManyRules = "too-many-rules", Limited, None, ["limits.max_recording_rules"],
+        "The tenant has as many recording rules as it may.", "delete some first";
 
     // Overload and absence.
     Starting = "starting", Unavailable, None, [],
