@@ -3,4 +3,5 @@
 mod api;
 mod compat;
 mod crash;
+mod flamectl;
 mod open_format;

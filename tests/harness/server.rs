@@ -153,10 +153,15 @@ fn spawn(dir: &Path, flags: &[String], environment: &[(String, String)], start: 
         .expect("the server starts")
 }
 
-/// `target/debug/flamestore`, beside the test that runs.
+/// `target/debug/flamestore`.
 pub fn binary() -> PathBuf {
+    built("flamestore")
+}
+
+/// A program of this workspace in `target/debug`, beside the test that runs.
+pub fn built(name: &str) -> PathBuf {
     let test = std::env::current_exe().expect("the test's own path");
-    let binary = test.parent().and_then(Path::parent).expect("target/debug").join("flamestore");
+    let binary = test.parent().and_then(Path::parent).expect("target/debug").join(name);
     assert!(binary.exists(), "{} is missing: run `cargo xtask test`, which builds it first", binary.display());
     binary
 }

@@ -1,10 +1,16 @@
-//! The reference pages that the binary writes of itself: `flamestore -reference=<page>`.
+//! The reference pages that the binaries write of themselves.
 
 use std::fs;
 
 use crate::shell::{Failure, build_for_tests, output, root, target_dir};
 
-const PAGES: &[&str] = &["config", "errors", "metrics"];
+/// Each page with the program that writes it, and how it is asked to.
+const PAGES: &[(&str, &str, &str)] = &[
+    ("config", "flamestore", "-reference=config"),
+    ("errors", "flamestore", "-reference=errors"),
+    ("flamectl", "flamectl", "reference"),
+    ("metrics", "flamestore", "-reference=metrics"),
+];
 
 /// Fails when a page in `docs/reference` is not what the binary would write.
 pub(crate) fn check() -> Result<(), Failure> {
@@ -26,6 +32,6 @@ pub(crate) fn write() -> Result<(), Failure> {
 
 fn pages() -> Result<Vec<(&'static str, String)>, Failure> {
     build_for_tests()?;
-    let binary = target_dir().join("debug/flamestore");
-    PAGES.iter().map(|page| Ok((*page, output(&binary, &[&format!("-reference={page}")])?))).collect()
+    let debug = target_dir().join("debug");
+    PAGES.iter().map(|(page, program, argument)| Ok((*page, output(&debug.join(program), &[argument])?))).collect()
 }

@@ -52,11 +52,11 @@ pub(crate) struct Push {
     #[arg(long, value_enum, default_value = "auto")]
     format: Format,
 
-    /// When the profile begins; what `now-1h` or a date may be, see `query`. Default: now.
+    /// When the profile begins, written as for `query`. Default: now.
     #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
     from: Option<String>,
 
-    /// When it ends. Default: now.
+    /// When it ends, the same way. Default: now.
     #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
     until: Option<String>,
 

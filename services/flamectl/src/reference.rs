@@ -88,6 +88,7 @@ fn options<'a>(page: &mut String, arguments: impl Iterator<Item = &'a Arg>) {
 fn spelling(argument: &Arg) -> String {
     let value = argument.get_value_names().and_then(|names| names.first()).map_or("VALUE", |name| name.as_str());
     match (argument.get_short(), argument.get_long()) {
+        (_, Some(long)) if !argument.get_action().takes_values() => format!("--{long}"),
         (Some(short), Some(long)) => format!("-{short}, --{long} <{value}>"),
         (None, Some(long)) => format!("--{long} <{value}>"),
         _ if argument.is_required_set() => format!("<{value}>"),
