@@ -12,10 +12,15 @@ use flamestore_tests::server::Server;
 const PUSHERS: usize = 4;
 /// Nanoseconds of CPU that one folded count stands for at 100 Hz.
 const NANOS_PER_COUNT: i64 = 10_000_000;
-/// Small heads and segments, so that kills strike flushes and new segments too; and no limit on the load.
+/// Small heads and segments, so that kills strike flushes and new segments too; compaction and deletion all the time, so
+/// that they strike those; and no limit on the load.
 pub(super) const FLAGS: &[&str] = &[
     "-ingester.max-head-bytes=100000",
     "-ingester.wal-segment-bytes=50000",
+    "-compactor.compaction-interval=50ms",
+    "-compactor.cleanup-interval=50ms",
+    // A query of ours takes a few milliseconds.
+    "-compactor.deletion-delay=1s",
     "-distributor.ingestion-rate-limit-mb=1000",
     "-distributor.ingestion-burst-size-mb=1000",
 ];

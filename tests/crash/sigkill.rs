@@ -28,9 +28,12 @@ fn what_was_acknowledged_is_answered_once_after_every_sigkill() {
         server.start_again();
         load.compare(&server, &format!("kill {kill}, seed {seed}"));
     }
-    let blocks = files(&server.bucket()).into_iter().filter(|p| p.ends_with("meta.json")).count();
+    let stored = files(&server.bucket());
+    let ending = |end: &str| stored.iter().filter(|p| p.to_string_lossy().ends_with(end)).count();
+    let (blocks, compactions) = (ending("meta.json"), ending(".json.zst"));
     let pushes = load.acknowledged();
-    println!("{pushes} pushes acknowledged over {KILLS} kills, {blocks} blocks");
+    println!("{pushes} pushes acknowledged over {KILLS} kills, {blocks} blocks, {compactions} snapshots of the index");
+    assert!(compactions > 3, "kills must have struck compactions: only {compactions} snapshots of the index");
     assert!(pushes > KILLS, "the load must be real: only {pushes} pushes");
     assert!(blocks > 3, "kills must have struck flushes: only {blocks} blocks");
     // And after a clean stop, from blocks alone.

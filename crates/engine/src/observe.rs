@@ -68,6 +68,8 @@ pub trait Observe: Send + Sync {
     /// It is tried again.
     fn flush_failed(&self, _tenant: &TenantId, _fault: &Fault) {}
     fn replayed(&self, _replayed: &Replayed) {}
+    /// A query met a block that is damaged or gone.
+    fn unreadable(&self, _tenant: &TenantId, _fault: &Fault) {}
     /// pprofs logged and applied by one push, and refused.
     fn pushed(&self, _tenant: &TenantId, _accepted: usize, _refused: usize) {}
 }

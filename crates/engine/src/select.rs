@@ -13,7 +13,7 @@ use flamestore_flamegraph::heatmap::{Observed, ObservedSeries};
 use flamestore_flamegraph::{ProfileMerge, Tree, TreeMerger};
 use flamestore_head::DatasetHead;
 use flamestore_model::labels::names;
-use flamestore_model::{Fault, Labels, Select, SeriesInfo, SeriesPoints, TenantId, TimeRange, TreeQuery};
+use flamestore_model::{Fault, Kind, Labels, Select, SeriesInfo, SeriesPoints, TenantId, TimeRange, TreeQuery};
 use futures::StreamExt;
 
 use crate::heads::{TenantHeads, span};
@@ -86,22 +86,36 @@ impl Store {
                 })
                 .map(OwnTask::finished)
                 .buffer_unordered(self.config.max_parallel_blocks.max(1));
-            let mut sum: Option<G> = None;
+            let (mut sum, mut partial): (Option<G>, bool) = (None, false);
             while let Some(part) = parts.next().await {
-                let part = part?;
+                let part = match part {
+                    Ok(part) => part,
+                    Err(fault) if costs_only_its_block(&fault) => {
+                        tracing::error!(%tenant, %fault, "a block cannot be read: the answer is partial");
+                        self.observer.unreadable(tenant, &fault);
+                        partial = true;
+                        continue;
+                    }
+                    Err(fault) => return Err(fault),
+                };
                 sum = Some(match sum {
                     None => part,
                     Some(sum) => blocking(move || merged(sum, part)).await?,
                 });
             }
-            Ok::<_, Fault>(sum)
+            Ok::<_, Fault>((sum, partial))
         };
-        let (mut value, of_blocks) = futures::try_join!(heads, blocks)?;
+        let (mut value, (of_blocks, partial)) = futures::try_join!(heads, blocks)?;
         if let Some(of_blocks) = of_blocks {
             value = blocking(move || merged(value, of_blocks)).await?;
         }
-        Ok(Answer { value, partial: snapshot.blocks.partial })
+        Ok(Answer { value, partial: partial || snapshot.blocks.partial })
     }
+}
+
+/// Damaged bytes, and files that somebody has taken away: the rest can be answered, marked as partial.
+fn costs_only_its_block(fault: &Fault) -> bool {
+    matches!(fault.kind, Kind::Corrupt | Kind::NotFound)
 }
 
 fn merged<G: Gather>(mut a: G, b: G) -> G {

@@ -17,6 +17,7 @@ pub mod caps;
 pub mod errors;
 pub mod json;
 pub mod observe;
+pub mod partial;
 pub mod router;
 pub mod tenant;
 

@@ -28,7 +28,7 @@ use crate::health::AlwaysServing;
 use crate::methods::{Method, Methods};
 use crate::observe::{PathLabels, RequestObserver, Unobserved, Watch};
 use crate::tenant::Tenancy;
-use crate::{accept, connect, grpc, gzip};
+use crate::{accept, connect, grpc, gzip, partial};
 
 /// Assembles the doors of a process.
 ///
@@ -179,7 +179,8 @@ impl Front {
         let path = request.uri().clone();
         let method = self.inner.methods.get(path.path());
         let watch = self.watch(&request, method);
-        let mut response = match AssertUnwindSafe(self.route(protocol, method, request)).catch_unwind().await {
+        let answering = partial::marking(self.route(protocol, method, request));
+        let mut response = match AssertUnwindSafe(answering).catch_unwind().await {
             Ok(response) => response,
             Err(_) => {
                 self.inner.observer.panicked();

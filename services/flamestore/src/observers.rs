@@ -130,6 +130,10 @@ impl flamestore_engine::Observe for Observers {
         tracing::error!(%tenant, err = %fault, "block not written; it is tried again");
     }
 
+    fn unreadable(&self, tenant: &TenantId, _: &Fault) {
+        self.metrics.compactor.corrupt_objects_total.with([tenant.as_str()]).inc();
+    }
+
     fn replayed(&self, replayed: &Replayed) {
         self.metrics.wal.replayed_records_total.inc_by(replayed.profiles + replayed.skipped);
         self.metrics.wal.torn_bytes_total.inc_by(replayed.torn_bytes);

@@ -81,7 +81,7 @@ pub(crate) async fn run(config: Config, clock: Arc<dyn Clock>) -> Result<(), Fau
         },
     ));
     let frontend = Frontend::new(flamestore_query_frontend::Parts {
-        querier: Querier::new(vec![engine.clone()]),
+        querier: Querier::new(vec![engine.clone()]).on_partial(flamestore_rpc::partial::note),
         overrides: overrides.clone(),
         clock: clock.clone(),
     });
@@ -99,6 +99,9 @@ pub(crate) async fn run(config: Config, clock: Arc<dyn Clock>) -> Result<(), Fau
         },
     };
     let readiness = Readiness::default();
+    // Before the doors open, so that nobody is told "ready" in between.
+    let ready = readiness.condition("store");
+    ready.fails("replaying the log");
     let pages = Pages::new(&config, overrides.clone(), metrics.clone(), clock.clone());
     let front = front(&config, &clock, &observers, doors, &readiness, pages)?;
 
@@ -114,8 +117,6 @@ pub(crate) async fn run(config: Config, clock: Arc<dyn Clock>) -> Result<(), Fau
     let behind = Behind { http: front.clone(), grpc: front.grpc_door(), side: otlp };
     let serving = tokio::spawn(listeners.run(behind, stop_serving.clone()));
     let reloading = tokio::spawn(runtime.run());
-    let ready = readiness.condition("store");
-    ready.fails("replaying the log");
 
     // While it replays, the doors are open and say so: /ready gives the reason, calls are unavailable.
     tokio::select! {

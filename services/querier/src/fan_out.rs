@@ -17,11 +17,18 @@ pub const MAX_FAN_OUT: usize = 16;
 #[derive(Clone)]
 pub struct Querier {
     readers: Arc<[Arc<dyn Reader>]>,
+    on_partial: fn(),
 }
 
 impl Querier {
     pub fn new(readers: Vec<Arc<dyn Reader>>) -> Self {
-        Querier { readers: readers.into() }
+        Querier { readers: readers.into(), on_partial: || {} }
+    }
+
+    /// Calls `told` in the task of the question whenever an answer lacks something.
+    #[must_use]
+    pub fn on_partial(self, told: fn()) -> Self {
+        Querier { on_partial: told, ..self }
     }
 
     pub async fn series(&self, tenants: &[TenantId], select: &Select) -> Result<Answer<Vec<SeriesInfo>>, Fault> {
@@ -111,7 +118,8 @@ impl Querier {
         }))
     }
 
-    /// Asks each reader about each tenant. One fault is the whole answer's: a sum with a hole would look exact.
+    /// Asks each reader about each tenant. One fault is the whole answer's: a sum with a hole would look exact. What a
+    /// reader has lost for good comes as a partial answer, and is told.
     async fn ask<T, F>(
         &self,
         tenants: &[TenantId],
@@ -124,6 +132,9 @@ impl Querier {
         let questions: Vec<F> = pairs.map(|(reader, tenant)| question(reader, tenant)).collect();
         let answers: Vec<Answer<T>> = stream::iter(questions).buffered(MAX_FAN_OUT).try_collect().await?;
         let partial = answers.iter().any(|a| a.partial);
+        if partial {
+            (self.on_partial)();
+        }
         Ok(Answer { value: answers.into_iter().map(|a| a.value).collect(), partial })
     }
 }

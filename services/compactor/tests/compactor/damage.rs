@@ -2,12 +2,14 @@
 
 use std::sync::atomic::Ordering::SeqCst;
 
+use flamestore_api::Reader;
 use flamestore_compactor::config::DiskRules;
 use flamestore_index::{Index, Why};
+use flamestore_model::{ProfileType, Select, TimeRange, TreeQuery};
 use futures::TryStreamExt;
 
 use crate::same::{filled, live};
-use crate::support::{World, runtime, tenant_of};
+use crate::support::{TYPE, World, runtime, tenant_of};
 
 async fn flip(world: &World, key: &str) {
     let mut bytes = world.bucket.get(key).await.unwrap().to_vec();
@@ -37,6 +39,30 @@ fn a_block_that_cannot_be_read_is_named_and_holds_up_no_other() {
             world.compactor().compact_all().await.unwrap();
             assert_eq!(live(&world, 0).await.len(), 2);
         }
+    });
+}
+
+#[test]
+fn a_query_answers_without_the_block_that_is_damaged_and_says_so() {
+    runtime().block_on(async {
+        let world = filled(|_| {}).await;
+        let select = || {
+            let mut select = Select::everything(TimeRange { from_nanos: 0, to_nanos: i64::MAX });
+            select.profile_type = Some(ProfileType::parse(TYPE).unwrap());
+            TreeQuery::whole(select)
+        };
+        let whole = world.engine().tree(&tenant_of(0), &select()).await.unwrap();
+        let bad = live(&world, 0).await.swap_remove(2);
+        flip(&world, &bad.key("samples.parquet")).await;
+        // What is at hand already is not read again.
+        let mut world = world;
+        world.crash().await;
+        let answer = world.engine().tree(&tenant_of(0), &select()).await.unwrap();
+        assert!(!whole.partial && answer.partial);
+        // Each of the six blocks has as much of every tenant.
+        assert_eq!(answer.value.total() * 6, whole.value.total() * 5);
+        let other = world.engine().tree(&tenant_of(1), &select()).await.unwrap();
+        assert!(!other.partial, "another tenant\'s answer is whole");
     });
 }
 
