@@ -3,9 +3,12 @@
 mod analyze;
 mod frames;
 mod functions;
+mod limits;
 mod malformed;
 mod otlp;
 mod protocols;
+mod refusals;
+mod runtime;
 mod services;
 mod spans;
 mod tenants;

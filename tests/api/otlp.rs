@@ -17,8 +17,8 @@ use tonic::client::Grpc;
 use tonic::transport::Endpoint;
 
 const REQUEST: &str = "opentelemetry.proto.collector.profiles.v1development.ExportProfilesServiceRequest";
-const EXPORT: &str = "/opentelemetry.proto.collector.profiles.v1development.ProfilesService/Export";
-const HTTP_PATH: &str = "/v1development/profiles";
+pub(super) const EXPORT: &str = "/opentelemetry.proto.collector.profiles.v1development.ProfilesService/Export";
+pub(super) const HTTP_PATH: &str = "/v1development/profiles";
 
 /// What the operations runbook of a user sets.
 const RUNBOOK: &str = "
@@ -52,7 +52,7 @@ distributor:
 ";
 
 /// One stack of 3 samples of 10 ms, as a collector sends it.
-fn request(service: &str, now_nanos: i64) -> collector::ExportProfilesServiceRequest {
+pub(super) fn request(service: &str, now_nanos: i64) -> collector::ExportProfilesServiceRequest {
     let message = json!({
         "resourceProfiles": [{
             "resource": {"attributes": [{"key": "service.name", "value": {"stringValue": service}}]},

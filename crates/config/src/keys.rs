@@ -147,6 +147,13 @@ mod tests {
     }
 
     #[test]
+    fn every_key_that_an_error_names_can_be_set() {
+        for key in flamestore_model::FaultId::ALL.iter().flat_map(|id| id.entry().keys) {
+            assert!(registry().by_path(key).is_some_and(|k| k.status.holds_a_value()), "{key}");
+        }
+    }
+
+    #[test]
     fn every_rule_of_what_is_not_used_yet_is_about_some_key() {
         for rule in not_yet::rules() {
             let fits = |k: &&Key| not_yet::fits(rule, k.path) && matches!(k.status, Status::NotYet { .. });

@@ -1,0 +1,149 @@
+//! One refusal, every protocol: the same id, the sentence with limit and key, and when to try again.
+
+use std::fs;
+use std::net::SocketAddr;
+
+use flamestore_clock::{Clock, SystemClock};
+use flamestore_proto::codec::Codec;
+use flamestore_proto::opentelemetry::proto::collector::profiles::v1development as collector;
+use flamestore_proto::push::v1::{PushRequest, PushResponse};
+use flamestore_tests::Server;
+use flamestore_tests::client::Client;
+use http::uri::PathAndQuery;
+use prost::Message;
+use serde_json::{Value, json};
+use tonic::client::Grpc;
+use tonic::transport::Endpoint;
+use tonic::{Code, Request, Status};
+
+use super::limits::{PUSH, push_of};
+use super::otlp;
+
+const LONG: &str = "a_service_with_a_long_name";
+
+/// What a refusal came to over one protocol.
+#[derive(Debug)]
+struct Refused {
+    #[expect(dead_code, reason = "says in a failure which protocol it was")]
+    by: &'static str,
+    /// HTTP status, or gRPC code.
+    status: u32,
+    id: String,
+    retry_after: Option<String>,
+    said: String,
+}
+
+/// Pushes as this tenant over everything that takes pushes; all must be refused.
+fn push_everywhere(server: &Server, tenant: &str, service: &str) -> Vec<Refused> {
+    let client = server.client().tenant(tenant);
+    let push = push_of(&json!({"labels": {"service_name": service}}));
+    let request = PushRequest::decode(&push[..]).expect("a push");
+    let export = otlp::request(service, SystemClock::default().now_nanos());
+    let folded = format!("/ingest?name={service}.cpu&format=folded");
+    let as_json = json!({"series": [{
+        "labels": [{"name": "__name__", "value": "process_cpu"}, {"name": "service_name", "value": service}],
+        "samples": [{"rawProfile": base64(&request.series[0].samples[0].raw_profile)}],
+    }]});
+    let mut framed = vec![0];
+    framed.extend((push.len() as u32).to_be_bytes());
+    framed.extend(&push);
+    let http = |by, path: &str, kind: &str, body: &[u8]| over_http(&client, by, path, kind, body);
+    vec![
+        http("connect-proto", PUSH, "application/proto", &push),
+        http("connect-json", PUSH, "application/json", as_json.to_string().as_bytes()),
+        http("grpc-web", PUSH, "application/grpc-web+proto", &framed),
+        http("ingest", &folded, "text/plain", b"main;work 3\n"),
+        http("otlp-http", otlp::HTTP_PATH, "application/x-protobuf", &export.encode_to_vec()),
+        over_grpc::<_, PushResponse>("grpc", server.http(), tenant, PUSH, request.clone()),
+        over_grpc::<_, PushResponse>("grpc-port", server.grpc(), tenant, PUSH, request),
+        over_grpc::<_, collector::ExportProfilesServiceResponse>(
+            "otlp-grpc",
+            server.grpc(),
+            tenant,
+            otlp::EXPORT,
+            export,
+        ),
+    ]
+}
+
+fn over_http(client: &Client, by: &'static str, path: &str, kind: &str, body: &[u8]) -> Refused {
+    let answer = client.exchange(path, kind, &[], body).expect("an answer");
+    let header = |name: &str| answer.headers().get(name).and_then(|v| v.to_str().ok()).map(str::to_owned);
+    let text = String::from_utf8_lossy(answer.body()).into_owned();
+    Refused {
+        by,
+        // gRPC-web answers everything with 200 and says the rest in headers.
+        status: header("grpc-status").map_or(answer.status().as_u16().into(), |code| code.parse().expect("a code")),
+        id: header("x-flamestore-error").unwrap_or_default(),
+        retry_after: header("retry-after"),
+        said: header("grpc-message").map_or(text, |said| said.replace("%20", " ")),
+    }
+}
+
+fn over_grpc<Q, A>(by: &'static str, address: SocketAddr, tenant: &str, path: &'static str, message: Q) -> Refused
+where
+    Q: Message + 'static,
+    A: Message + Default + 'static,
+{
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    let status: Status = runtime.block_on(async {
+        let endpoint = Endpoint::from_shared(format!("http://{address}")).expect("an address");
+        let mut grpc = Grpc::new(endpoint.connect().await.expect("a connection"));
+        grpc.ready().await.expect("a connection");
+        let mut request = Request::new(message);
+        request.metadata_mut().insert("x-scope-orgid", tenant.parse().expect("a tenant"));
+        let answer = grpc.unary(request, PathAndQuery::from_static(path), Codec::<Q, A>::default()).await;
+        answer.err().expect("a refusal")
+    });
+    let metadata = |name: &str| status.metadata().get(name).and_then(|v| v.to_str().ok()).map(str::to_owned);
+    let id = metadata("x-flamestore-error").unwrap_or_default();
+    let details = String::from_utf8_lossy(status.details()).into_owned();
+    assert!(details.contains("google.rpc.ErrorInfo") && details.contains(&id), "{by}: {details:?}");
+    let again = metadata("retry-after");
+    assert_eq!(details.contains("google.rpc.RetryInfo"), again.is_some(), "{by}: {details:?}");
+    Refused { by, status: status.code() as u32, id, retry_after: again, said: status.message().to_owned() }
+}
+
+fn base64(bytes: &[u8]) -> Value {
+    const SIGNS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut text = String::new();
+    for three in bytes.chunks(3) {
+        let bits = three.iter().fold(0u32, |bits, byte| bits << 8 | u32::from(*byte)) << (8 * (3 - three.len()));
+        let sign = |at: usize| char::from(SIGNS[(bits >> (18 - 6 * at) & 63) as usize]);
+        text.extend((0..4).map(|at| if at <= three.len() { sign(at) } else { '=' }));
+    }
+    text.into()
+}
+
+#[test]
+fn a_refusal_has_the_same_id_on_every_protocol_and_limits_say_when_to_try_again() {
+    let overrides = json!({"overrides": {
+        "short": {"max_label_value_length": 20},
+        "used-up": {"ingestion_limit": {"period_type": "hour", "period_limit_mb": 5, "limit_reached": true}},
+    }});
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = dir.path().join("runtime.yaml");
+    fs::write(&path, overrides.to_string()).expect("a runtime file");
+    let file = format!("-runtime-config.file={}", path.display());
+    let server = Server::start(&["-auth.multitenancy-enabled=true", &file]);
+
+    for refused in push_everywhere(&server, "short", LONG) {
+        assert_eq!(refused.id, "label-value-too-long", "{refused:?}");
+        assert!(matches!(refused.status, 400) || refused.status == Code::InvalidArgument as u32, "{refused:?}");
+        assert_eq!(refused.retry_after, None, "{refused:?}");
+        for word in ["26 bytes", "limit 20", "limits.max_label_value_length", "(label-value-too-long)"] {
+            assert!(refused.said.contains(word), "{word}: {refused:?}");
+        }
+    }
+    for refused in push_everywhere(&server, "used-up", "svc") {
+        assert_eq!(refused.id, "quota-reached", "{refused:?}");
+        assert!(matches!(refused.status, 429) || refused.status == Code::ResourceExhausted as u32, "{refused:?}");
+        assert_eq!(refused.retry_after.as_deref(), Some("1"), "{refused:?}");
+        for word in ["limit of 5 MiB/hour", "limits.ingestion_limit", "(quota-reached)"] {
+            assert!(refused.said.contains(word), "{word}: {refused:?}");
+        }
+    }
+    let nobody = server.client();
+    let refused = over_http(&nobody, "nobody", "/ingest?name=x", "text/plain", b"a 1\n");
+    assert_eq!((refused.status, refused.id.as_str()), (401, "no-tenant"), "{refused:?}");
+}
