@@ -102,7 +102,6 @@ pub(crate) async fn run(config: Config, clock: Arc<dyn Clock>) -> Result<(), Fau
     // Before the doors open, so that nobody is told "ready" in between.
     let ready = readiness.condition("store");
     ready.fails("replaying the log");
-    // Before the doors open, so that nobody is told "ready" in between.
     let pages = Pages::new(&config, overrides.clone(), metrics.clone(), clock.clone());
     let front = front(&config, &clock, &observers, doors, &readiness, pages)?;
 

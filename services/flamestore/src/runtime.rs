@@ -73,11 +73,7 @@ impl Runtime {
                     numbers.map(|(name, value)| (tenant.as_str(), name, value))
                 });
                 self.metrics.limits.reloaded(hash, own);
-                tracing::info!(
-                    hash = format!("{hash:016x}"),
-                    tenants = tenants.len(),
-                    "runtime configuration loaded"
-                );
+                tracing::info!(hash = format!("{hash:016x}"), tenants = tenants.len(), "runtime configuration loaded");
             }
             Err(fault) => {
                 self.metrics.limits.reload_failed();
