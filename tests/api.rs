@@ -12,3 +12,4 @@ mod runtime;
 mod services;
 mod spans;
 mod tenants;
+mod text;

@@ -12,6 +12,13 @@ impl TimeRange {
         TimeRange { from_nanos: from_ms.saturating_mul(1_000_000), to_nanos: to_ms.saturating_mul(1_000_000) }
     }
 
+    /// The same length of time, `ms` milliseconds earlier.
+    #[must_use]
+    pub fn moved_back(&self, ms: i64) -> Self {
+        let nanos = ms.saturating_mul(1_000_000);
+        TimeRange { from_nanos: self.from_nanos.saturating_sub(nanos), to_nanos: self.to_nanos.saturating_sub(nanos) }
+    }
+
     pub fn contains(&self, time_nanos: i64) -> bool {
         self.from_nanos <= time_nanos && time_nanos <= self.to_nanos
     }

@@ -1,9 +1,8 @@
 //! What a query would cost, told before it runs.
 
-use flamestore_model::{Fault, ProfileType, QueryCost, Select, Selector, TimeRange};
+use flamestore_model::{Fault, ProfileType, QueryCost, QueryText, Select, Selector, TimeRange};
 
 use crate::frontend::{Asker, Frontend};
-use crate::query_text::QueryText;
 use crate::range;
 
 /// A query and its time, as they came.

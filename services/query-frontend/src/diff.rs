@@ -79,8 +79,8 @@ impl Frontend {
             Some(asked) => range::max_nodes(Some(asked), &limits)?,
             None => range::max_nodes(left.max_nodes, &limits)?.max(range::max_nodes(right.max_nodes, &limits)?),
         };
-        let left_range = range::checked(left.start_ms, left.end_ms, &limits, now).map_err(|f| f.at("left"))?;
-        let right_range = range::checked(right.start_ms, right.end_ms, &limits, now).map_err(|f| f.at("right"))?;
+        let left_range = left.range(&limits, now).map_err(|f| f.at("left"))?;
+        let right_range = right.range(&limits, now).map_err(|f| f.at("right"))?;
         let (left, right) =
             tokio::try_join!(self.tree(asker, &left.wanted, left_range), self.tree(asker, &right.wanted, right_range))?;
         Ok(([left, right], max_nodes))

@@ -169,6 +169,7 @@ impl QuerierService for QuerierDoor {
                 wanted: fields.read()?,
                 start_ms: r.start,
                 end_ms: r.end,
+                offset_ms: 0,
                 max_nodes: r.max_nodes,
                 form,
                 go_pgo: None,
@@ -201,6 +202,7 @@ impl QuerierService for QuerierDoor {
                 wanted: fields.read()?,
                 start_ms: r.start,
                 end_ms: r.end,
+                offset_ms: 0,
                 max_nodes: r.max_nodes,
                 form: Form::Pprof,
                 go_pgo,
@@ -370,7 +372,7 @@ fn merge_request(r: &wire::SelectMergeStacktracesRequest) -> Result<MergeRequest
     };
     let form = form_of(r.format(), r.sandwich_function.as_deref())?;
     let wanted = fields.read()?;
-    Ok(MergeRequest { wanted, start_ms: r.start, end_ms: r.end, max_nodes: r.max_nodes, form, go_pgo })
+    Ok(MergeRequest { wanted, start_ms: r.start, end_ms: r.end, offset_ms: 0, max_nodes: r.max_nodes, form, go_pgo })
 }
 
 /// A format that this server does not know was read as none.

@@ -1,5 +1,5 @@
-//! The plain HTTP read doors: `/pyroscope/render`, `/pyroscope/render-diff`, `/pyroscope/label-values`, and the same
-//! without the prefix.
+//! The plain HTTP read doors: `/pyroscope/render`, `/pyroscope/render-diff`, `/pyroscope/label-values`, the same without
+//! the prefix, and `/api/v1/query`.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -20,6 +20,7 @@ use crate::frontend::{Asker, Frontend};
 use crate::metadata;
 use crate::range;
 use crate::render::{RenderRequest, Selection};
+use crate::stacktraces::Form;
 
 /// The routes. They need the tenant that the rpc layer reads from the request.
 pub fn routes(frontend: Arc<Frontend>) -> Router {
@@ -31,7 +32,7 @@ pub fn routes(frontend: Arc<Frontend>) -> Router {
             .route(&format!("{prefix}/label-values"), get(label_values))
             .route(&format!("{prefix}/labels"), get(label_names));
     }
-    router.with_state(frontend)
+    router.route("/api/v1/query", get(query)).with_state(frontend)
 }
 
 /// The parameters of a query string. One that comes twice: the first counts.
@@ -93,8 +94,7 @@ async fn render(State(frontend): State<Arc<Frontend>>, Who(asker): Who, RawQuery
     let answer = async {
         let selection = parameters.selection("", frontend.now_ms())?;
         if parameters.get("format") == Some("dot") {
-            let text = frontend.render_dot(&asker, &selection).await?;
-            return Ok(([(CONTENT_TYPE, "text/plain; charset=utf-8")], text).into_response());
+            return Ok(dot(frontend.render_dot(&asker, &selection).await?));
         }
         let aggregation = match parameters.get("aggregation") {
             Some("avg" | "average") => Aggregation::Average,
@@ -103,6 +103,26 @@ async fn render(State(frontend): State<Arc<Frontend>>, Who(asker): Who, RawQuery
         let group_by = parameters.get("groupBy").map(str::to_owned);
         let rendered = frontend.render(&asker, RenderRequest { selection, group_by, aggregation }).await?;
         json(&rendered)
+    };
+    answer.await.unwrap_or_else(refused)
+}
+
+/// The text language. Without `from`, of the hour before `until`.
+async fn query(State(frontend): State<Arc<Frontend>>, Who(asker): Who, RawQuery(query): RawQuery) -> Response {
+    let parameters = Parameters::read(query);
+    let answer = async {
+        let mut selection = parameters.selection("", frontend.now_ms())?;
+        if parameters.get("from").is_none() {
+            selection.from_ms = selection.until_ms.saturating_sub(QUERY_LOOKBACK_MS);
+        }
+        match parameters.get("format") {
+            None | Some("json") => json(&frontend.question(&asker, &selection).await?),
+            Some("dot") => {
+                let merge = frontend.only(&asker, &selection, Form::Dot).await?;
+                Ok(dot(frontend.dot(&asker, merge).await?))
+            }
+            Some(other) => Err(Fault::invalid(format!("format {other:?} is none of json, dot"))),
+        }
     };
     answer.await.unwrap_or_else(refused)
 }
@@ -140,6 +160,8 @@ async fn label_names(State(frontend): State<Arc<Frontend>>, Who(asker): Who, Raw
 
 /// Without `from`, label pages look back one hour.
 const LABELS_LOOKBACK_MS: i64 = 3_600_000;
+/// The same for texts.
+const QUERY_LOOKBACK_MS: i64 = 3_600_000;
 
 async fn series_in(
     frontend: &Frontend,
@@ -156,6 +178,10 @@ async fn series_in(
         Some(range) => Ok(frontend.querier().series(&asker.tenants, &Select::everything(range)).await?.value),
         None => Ok(Vec::new()),
     }
+}
+
+fn dot(text: String) -> Response {
+    ([(CONTENT_TYPE, "text/plain; charset=utf-8")], text).into_response()
 }
 
 fn json<T: serde::Serialize>(value: &T) -> Result<Response, Fault> {

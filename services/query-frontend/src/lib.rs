@@ -6,7 +6,6 @@
 pub mod frontend;
 
 pub mod metadata;
-pub mod query_text;
 pub mod range;
 pub mod select;
 
@@ -22,6 +21,7 @@ pub mod debuginfo;
 pub mod doors;
 pub mod grpc;
 pub mod http;
+pub mod question;
 pub mod render;
 pub mod rules;
 pub mod settings;

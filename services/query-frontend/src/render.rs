@@ -5,14 +5,13 @@ use std::collections::BTreeMap;
 use flamestore_flamegraph::series::{Aggregation, Grid, Series, SeriesOptions};
 use flamestore_flamegraph::timeline::{Timeline, render_step_seconds};
 use flamestore_flamegraph::{Diff, Flamegraph};
-use flamestore_model::{Fault, ProfileType, Select, StackFilter, TimeRange};
+use flamestore_model::{Fault, ProfileType, QueryText, Select, StackFilter, TimeRange, TypeWanted};
 use serde::Serialize;
 
 use crate::frontend::{Asker, Frontend};
-use crate::query_text::{QueryText, TypeWanted};
-use crate::range;
 use crate::select::Wanted;
 use crate::stacktraces::{Form, MergeRequest, Merged};
+use crate::{metadata, range};
 
 /// A query text over a range, as it came.
 #[derive(Debug, Clone)]
@@ -84,15 +83,23 @@ impl Frontend {
     /// Answers `/pyroscope/render` in JSON.
     pub async fn render(&self, asker: &Asker, request: RenderRequest) -> Result<Rendered, Fault> {
         let merge = self.merge_request(asker, &request.selection, Form::Flamegraph).await?;
-        let (from_ms, until_ms) = (request.selection.from_ms, request.selection.until_ms);
+        self.drawn(asker, merge, request.group_by, request.aggregation).await
+    }
+
+    /// A flame graph with its timeline.
+    pub(crate) async fn drawn(
+        &self,
+        asker: &Asker,
+        merge: MergeRequest,
+        group_by: Option<String>,
+        aggregation: Aggregation,
+    ) -> Result<Rendered, Fault> {
+        let [from_ms, until_ms] = [merge.start_ms, merge.end_ms].map(|ms| ms.saturating_sub(merge.offset_ms));
         let step_seconds = render_step_seconds(from_ms, until_ms);
         let floor = |ms: i64| ms.div_euclid(step_seconds * 1000) * step_seconds * 1000;
         let grid = Grid { start_ms: floor(from_ms), end_ms: floor(until_ms), step_ms: step_seconds * 1000 };
-        let options = SeriesOptions {
-            group_by: request.group_by.iter().cloned().collect(),
-            aggregation: request.aggregation,
-            ..SeriesOptions::default()
-        };
+        let options =
+            SeriesOptions { group_by: group_by.iter().cloned().collect(), aggregation, ..SeriesOptions::default() };
         let (merged, series) = tokio::try_join!(
             self.select_merge_stacktraces(asker, merge.clone()),
             self.series_on(asker, &merge.wanted, grid, options)
@@ -104,7 +111,7 @@ impl Frontend {
             let points = series.into_iter().flat_map(|s| s.points.iter().map(|p| (p.time_ms, p.value)));
             TimelineJson::from(Timeline::of(points, from_ms, until_ms, step_seconds))
         };
-        let groups = request.group_by.as_ref().map(|_| {
+        let groups = group_by.as_ref().map(|_| {
             let key = |s: &Series| s.labels.first().map_or_else(|| "*".to_owned(), |(_, value)| value.to_string());
             series.iter().map(|s| (key(s), lay(Some(s)))).collect()
         });
@@ -126,6 +133,10 @@ impl Frontend {
     /// Answers `/pyroscope/render` in DOT; empty when there is nothing.
     pub async fn render_dot(&self, asker: &Asker, selection: &Selection) -> Result<String, Fault> {
         let merge = self.merge_request(asker, selection, Form::Dot).await?;
+        self.dot(asker, merge).await
+    }
+
+    pub(crate) async fn dot(&self, asker: &Asker, merge: MergeRequest) -> Result<String, Fault> {
         match self.select_merge_stacktraces(asker, merge).await? {
             Merged::Dot(text) => Ok(text.unwrap_or_default()),
             _ => Err(Fault::internal("DOT was asked for and something else came")),
@@ -136,6 +147,16 @@ impl Frontend {
     pub async fn render_diff(&self, asker: &Asker, left: Selection, right: Selection) -> Result<Rendered, Fault> {
         let left = self.merge_request(asker, &left, Form::Flamegraph).await.map_err(|f| f.at("left"))?;
         let right = self.merge_request(asker, &right, Form::Flamegraph).await.map_err(|f| f.at("right"))?;
+        self.compared(asker, left, right).await
+    }
+
+    /// Both sides of a comparison, which must be of one profile type.
+    pub(crate) async fn compared(
+        &self,
+        asker: &Asker,
+        left: MergeRequest,
+        right: MergeRequest,
+    ) -> Result<Rendered, Fault> {
         let profile_type = left.wanted.profile_type.clone();
         if profile_type != right.wanted.profile_type {
             return Err(Fault::invalid(format!(
@@ -150,18 +171,20 @@ impl Frontend {
     /// Reads the text; a short profile type is looked up among the types that the selector finds.
     async fn merge_request(&self, asker: &Asker, selection: &Selection, form: Form) -> Result<MergeRequest, Fault> {
         let query = QueryText::parse(&selection.query)?;
-        let (start_ms, end_ms) = (selection.from_ms, selection.until_ms);
-        let range = range::checked(start_ms, end_ms, &self.limits(asker), self.now_ms())?;
+        let range = self.range_meant(asker, &query, selection)?;
         let profile_type = self.type_meant(asker, &query, range).await?;
-        let wanted = Wanted {
-            profile_type,
-            selector: query.selector,
-            profile_ids: Vec::new(),
-            span_ids: Vec::new(),
-            trace_ids: Vec::new(),
-            stacks: StackFilter::default(),
-        };
-        Ok(MergeRequest { wanted, start_ms, end_ms, max_nodes: selection.max_nodes, form, go_pgo: None })
+        Ok(selection.merge_of(query, profile_type, form))
+    }
+
+    /// The range of a text, moved back by its offset.
+    pub(crate) fn range_meant(
+        &self,
+        asker: &Asker,
+        query: &QueryText,
+        selection: &Selection,
+    ) -> Result<Option<TimeRange>, Fault> {
+        let range = range::checked(selection.from_ms, selection.until_ms, &self.limits(asker), self.now_ms())?;
+        Ok(range.map(|range| range.moved_back(query.offset_ms)))
     }
 
     pub(crate) async fn type_meant(
@@ -170,14 +193,43 @@ impl Frontend {
         query: &QueryText,
         range: Option<TimeRange>,
     ) -> Result<ProfileType, Fault> {
-        let series = match (&query.profile_type, range) {
-            (TypeWanted::Short(_), Some(range)) => {
-                let select = Select { selector: query.selector.clone(), ..Select::everything(range) };
-                self.querier().series(&asker.tenants, &select).await?.value
-            }
-            _ => Vec::new(),
+        query.profile_type.among(&self.stored_types(asker, query, range).await?)
+    }
+
+    /// The types that are stored for what a text selects, if it needs to know them.
+    pub(crate) async fn stored_types(
+        &self,
+        asker: &Asker,
+        query: &QueryText,
+        range: Option<TimeRange>,
+    ) -> Result<Vec<ProfileType>, Fault> {
+        let (TypeWanted::Short(_) | TypeWanted::Unsaid, Some(range)) = (&query.profile_type, range) else {
+            return Ok(Vec::new());
         };
-        query.profile_type.among(&series)
+        let select = Select { selector: query.selector.clone(), ..Select::everything(range) };
+        Ok(metadata::profile_types(&self.querier().series(&asker.tenants, &select).await?.value))
+    }
+}
+
+impl Selection {
+    pub(crate) fn merge_of(&self, query: QueryText, profile_type: ProfileType, form: Form) -> MergeRequest {
+        let wanted = Wanted {
+            profile_type,
+            selector: query.selector,
+            profile_ids: Vec::new(),
+            span_ids: Vec::new(),
+            trace_ids: Vec::new(),
+            stacks: StackFilter::default(),
+        };
+        MergeRequest {
+            wanted,
+            start_ms: self.from_ms,
+            end_ms: self.until_ms,
+            offset_ms: query.offset_ms,
+            max_nodes: self.max_nodes,
+            form,
+            go_pgo: None,
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! Merged stacks: flame graphs, trees, function tables, sandwiches, DOT and pprof.
 
 use flamestore_flamegraph::{Flamegraph, FunctionTable, GoPgo, PprofMeta, ProfileMerge, Sandwich, Tree};
+use flamestore_limits::Limits;
 use flamestore_model::labels::names;
 use flamestore_model::{Fault, MatchOp, Matcher, Select, TimeRange};
 
@@ -42,9 +43,19 @@ pub struct MergeRequest {
     pub wanted: Wanted,
     pub start_ms: i64,
     pub end_ms: i64,
+    /// How much earlier than that is meant, in milliseconds: the range is checked as asked, then moved back.
+    pub offset_ms: i64,
     pub max_nodes: Option<i64>,
     pub form: Form,
     pub go_pgo: Option<GoPgo>,
+}
+
+impl MergeRequest {
+    /// The range to read. `None`: it lies wholly before what the tenant may ask.
+    pub(crate) fn range(&self, limits: &Limits, now_ms: i64) -> Result<Option<TimeRange>, Fault> {
+        let range = range::checked(self.start_ms, self.end_ms, limits, now_ms)?;
+        Ok(range.map(|range| range.moved_back(self.offset_ms)))
+    }
 }
 
 impl Frontend {
@@ -52,7 +63,7 @@ impl Frontend {
     pub async fn select_merge_stacktraces(&self, asker: &Asker, request: MergeRequest) -> Result<Merged, Fault> {
         let limits = self.limits(asker);
         let max_nodes = range::max_nodes(request.max_nodes, &limits)?;
-        let range = range::checked(request.start_ms, request.end_ms, &limits, self.now_ms())?;
+        let range = request.range(&limits, self.now_ms())?;
         match &request.form {
             Form::Flamegraph => {
                 let mut tree = self.tree(asker, &request.wanted, range).await?;
@@ -107,7 +118,7 @@ impl Frontend {
     /// Answers `SelectMergeProfile`: the whole profile unless a size is asked for.
     pub async fn select_merge_profile(&self, asker: &Asker, request: MergeRequest) -> Result<Vec<u8>, Fault> {
         let limits = self.limits(asker);
-        let range = range::checked(request.start_ms, request.end_ms, &limits, self.now_ms())?;
+        let range = request.range(&limits, self.now_ms())?;
         let max_nodes = match request.max_nodes {
             asked if limits.max_flamegraph_nodes_on_select_merge_profile => range::max_nodes(asked, &limits)?,
             asked => asked.and_then(|n| usize::try_from(n).ok()).unwrap_or(0),
