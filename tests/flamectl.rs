@@ -9,6 +9,7 @@ use serde_json::Value;
 
 mod diff;
 mod exits;
+mod fake;
 mod generated;
 mod push;
 mod query;

@@ -1,26 +1,11 @@
 //! Scripts can tell by the exit code who is to blame.
 
-use std::io::{Read, Write};
 use std::net::TcpListener;
-use std::thread;
 
 use flamestore_tests::Server;
 
+use crate::flamectl::fake::{answer, serve};
 use crate::flamectl::{run, run_at};
-
-/// An address that answers every request with this.
-fn answering(response: &'static str) -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-    let url = format!("http://{}", listener.local_addr().expect("its address"));
-    thread::spawn(move || {
-        for stream in listener.incoming() {
-            let mut stream = stream.expect("a connection");
-            let _ = stream.read(&mut [0; 4096]);
-            let _ = stream.write_all(response.as_bytes());
-        }
-    });
-    url
-}
 
 #[test]
 fn wrong_arguments_end_with_2_before_anything_is_sent() {
@@ -46,7 +31,7 @@ fn what_the_server_refuses_ends_with_3_and_its_own_words() {
     run(&server, &["types"]).failed(3, "the server refused (401): ");
     assert_eq!(run(&server, &["types", "--tenant", "team-a"]).text(), "");
     run(&server, &["types", "--tenant", "team-a", "--from", "now-3d"]).failed(3, "max_query_length");
-    let moved = answering("HTTP/1.1 307 Moved\r\nLocation: https://elsewhere/\r\nContent-Length: 0\r\n\r\n");
+    let moved = serve(|_| b"HTTP/1.1 307 Moved\r\nLocation: https://elsewhere/\r\nContent-Length: 0\r\n\r\n".to_vec());
     run_at(&moved, &["types"], b"").failed(3, "sends on to https://elsewhere/: set --url");
 }
 
@@ -56,16 +41,16 @@ fn a_server_that_is_not_there_ends_with_4() {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let silent = format!("http://{}", listener.local_addr().expect("its address"));
     run_at(&silent, &["ready", "--timeout", "200ms"], b"").failed(4, "--timeout");
-    let cut = answering("HTTP/1.1 200 OK\r\nContent-Length: 100\r\nConnection: close\r\n\r\nhalf");
-    run_at(&cut, &["types"], b"").failed(4, "");
+    let cut = serve(|_| b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf".to_vec());
+    run_at(&cut, &["types"], b"").failed(4, "broke off");
 }
 
 #[test]
 fn a_server_that_is_not_ready_ends_with_5() {
-    let body = "HTTP/1.1 503 Service Unavailable\r\nContent-Length: 15\r\nConnection: close\r\n\r\nreplaying: 40 %";
-    run_at(&answering(body), &["ready"], b"").failed(5, "the server failed (503): replaying: 40 %");
-    let strange = "HTTP/1.1 200 OK\r\nContent-Length: 3\r\nConnection: close\r\n\r\n\u{1}xy";
-    run_at(&answering(strange), &["types"], b"").failed(5, "cannot be read");
+    let replaying = serve(|_| answer("503 Service Unavailable", b"replaying: 40 %"));
+    run_at(&replaying, &["ready"], b"").failed(5, "the server failed (503): replaying: 40 %");
+    let strange = serve(|_| answer("200 OK", b"\x01xy"));
+    run_at(&strange, &["types"], b"").failed(5, "cannot be read");
 }
 
 #[test]

@@ -1,9 +1,12 @@
 //! One answer in every form.
 
+use flamestore_pprof::encode::Writer;
 use flamestore_tests::Server;
 use flamestore_tests::gzip::gunzip;
+use serde_json::json;
 
-use crate::flamectl::{push, run};
+use crate::flamectl::fake::{answer, serve};
+use crate::flamectl::{push, run, run_at};
 
 const STACKS: &str = "main;work;decode 30\nmain;work 10\nmain;idle 5\nmain;fib;fib 5\n";
 
@@ -105,4 +108,26 @@ fn colours_come_when_they_are_asked_for() {
     let server = started();
     let ran = run(&server, &["query", "demo", "--color", "always"]);
     assert!(ran.text().contains("\x1b[1;31m"), "{ran:?}");
+}
+
+#[test]
+fn a_server_that_counts_no_functions_is_asked_for_all_stacks() {
+    let mut pprof = Writer::new();
+    pprof.sample_type("cpu", "nanoseconds");
+    let [main, work] = ["main", "work"].map(|name| pprof.frame(name));
+    pprof.sample(&[work, main], &[30_000_000], &[]);
+    pprof.sample(&[main], &[10_000_000], &[]);
+    let pprof = pprof.finish();
+    let id = "process_cpu:cpu:nanoseconds:cpu:nanoseconds";
+    // An answer without the field that only ours knows has no bytes.
+    for (status, body) in [("200 OK", &b""[..]), ("501 Not Implemented", b"no such form")] {
+        let pprof = pprof.clone();
+        let old = serve(move |path| match path.ends_with("/SelectMergeProfile") {
+            true => answer("200 OK", &pprof),
+            false => answer(status, body),
+        });
+        let json = run_at(&old, &["query", id, "-o", "json"], b"").json();
+        assert_eq!(json["functions"][0], json!({"name": "work", "self": 30_000_000, "total": 30_000_000}));
+        assert_eq!(json["functions"][1], json!({"name": "main", "self": 10_000_000, "total": 40_000_000}));
+    }
 }

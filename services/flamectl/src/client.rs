@@ -161,7 +161,7 @@ impl Client {
             ureq::Error::BadUri(_) | ureq::Error::Http(_) => Failure::usage(format!("{url}: {error}")),
             ureq::Error::Timeout(_) => Failure::new(
                 Exit::Unreachable,
-                format!("{url} did not answer in time ({error}): try again, or give it longer with --timeout"),
+                format!("{url} did not answer in time: try again, or give it longer with --timeout"),
             ),
             ureq::Error::Io(error) => Failure::new(Exit::Unreachable, format!("{url} cannot be reached: {error}")),
             error => Failure::new(Exit::Unreachable, format!("{url} cannot be reached: {error}")),

@@ -47,7 +47,12 @@ impl Selection {
     /// They are counted here where the server cannot do it, or does not list as many as are wanted.
     pub(crate) fn functions(&self, client: &Client, limit: usize) -> Result<FunctionTable, Failure> {
         let max_nodes = i64::try_from(limit).ok().filter(|n| *n > 0);
-        let listed = self.stacktraces(client, max_nodes, ProfileFormat::Functions)?.functions.map(table_of);
+        let listed = match self.stacktraces(client, max_nodes, ProfileFormat::Functions) {
+            Ok(answer) => answer.functions.map(table_of),
+            // It may be the form that is refused; if it is the question, it will be again.
+            Err(failure) if failure.exit == Exit::Refused => None,
+            Err(failure) => return Err(failure),
+        };
         let wanted = |table: &FunctionTable| if limit == 0 { table.functions } else { limit.min(table.functions) };
         match listed {
             Some(table) if table.rows.len() >= wanted(&table) => Ok(table),

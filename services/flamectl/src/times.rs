@@ -21,7 +21,7 @@ pub(crate) struct Range {
 /// `--from` and `--until`.
 #[derive(Debug, Args)]
 pub(crate) struct RangeArgs {
-    /// Where the time range begins: `now-1h`, seconds or milliseconds since the epoch, or 2026-02-29T10:00:00Z.
+    /// Where the time range begins: `now-1h`, seconds or milliseconds since the epoch, or 2026-02-28T10:00:00Z.
     #[arg(long, value_name = "TIME", default_value = "now-1h", allow_hyphen_values = true)]
     pub(crate) from: String,
 
