@@ -3,6 +3,7 @@
 mod analyze;
 mod frames;
 mod functions;
+mod grafana;
 mod limits;
 mod malformed;
 mod otlp;

@@ -4,34 +4,11 @@ use std::fs;
 
 use flamestore_clock::{Clock, SystemClock};
 use flamestore_tests::gzip::gzip;
+use flamestore_tests::protobuf::{field, number, varint};
 use flamestore_tests::server::Server;
 
 /// What the server may grow by over all of this.
 const MAX_GROWTH_BYTES: u64 = 200 << 20;
-
-/// One protobuf field of wire type 2.
-fn field(number: u64, bytes: &[u8]) -> Vec<u8> {
-    let mut out = varint(number << 3 | 2);
-    out.extend(varint(bytes.len() as u64));
-    out.extend(bytes);
-    out
-}
-
-fn number(number: u64, value: u64) -> Vec<u8> {
-    let mut out = varint(number << 3);
-    out.extend(varint(value));
-    out
-}
-
-fn varint(mut v: u64) -> Vec<u8> {
-    let mut out = Vec::new();
-    while v >= 0x80 {
-        out.push(v as u8 | 0x80);
-        v >>= 7;
-    }
-    out.push(v as u8);
-    out
-}
 
 fn strings(all: &[&[u8]]) -> Vec<u8> {
     all.iter().flat_map(|s| field(6, s)).collect()

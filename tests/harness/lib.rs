@@ -3,7 +3,10 @@
 pub mod client;
 mod files;
 pub mod gzip;
+pub mod protobuf;
+pub mod raw;
 pub mod rpc;
+pub mod run;
 pub mod server;
 pub mod tools;
 

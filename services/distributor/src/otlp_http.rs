@@ -20,6 +20,15 @@ use crate::otlp::{self, EXPORT_PATH};
 use crate::push::{Distributor, MAX_INFLATED_BYTES};
 
 const REQUEST: &str = "opentelemetry.proto.collector.profiles.v1development.ExportProfilesServiceRequest";
+/// What opentelemetry-proto 1.8 named otherwise in JSON, or had besides; on the wire it is told apart by its fields.
+const EARLIER_NAMES: [(&str, &str, Option<&str>); 6] = [
+    ("Profile", "sample", Some("samples")),
+    ("Profile", "commentStrindices", None),
+    ("Profile", "comment_strindices", None),
+    ("Location", "line", Some("lines")),
+    ("ValueType", "aggregationTemporality", None),
+    ("ValueType", "aggregation_temporality", None),
+];
 const PROTOBUF: HeaderValue = HeaderValue::from_static("application/x-protobuf");
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
@@ -28,7 +37,10 @@ const JSON: HeaderValue = HeaderValue::from_static("application/json");
 /// # Errors
 /// `Internal` when the descriptors of our own messages cannot be used.
 pub fn routes(distributor: Arc<Distributor>) -> Result<Router, Fault> {
-    let (schema, _) = Schema::from_descriptor_sets(&[flamestore_proto::DESCRIPTOR_SET])?;
+    let (mut schema, _) = Schema::from_descriptor_sets(&[flamestore_proto::DESCRIPTOR_SET])?;
+    for (message, name, field) in EARLIER_NAMES {
+        schema.also(&format!("opentelemetry.proto.profiles.v1development.{message}"), name, field)?;
+    }
     let request = schema.find(REQUEST).ok_or_else(|| Fault::internal(format!("no such message {REQUEST}")))?;
     let handler = Arc::new(Handler { distributor, schema, request });
     Ok(Router::new()

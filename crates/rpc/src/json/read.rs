@@ -128,7 +128,7 @@ impl Visitor<'_> for Key<'_> {
         if found.is_none() && self.reader.unknown == Unknown::Refuse {
             return Err(E::custom(format!("unknown field {key:?}")));
         }
-        Ok(found)
+        Ok(found.flatten())
     }
 }
 

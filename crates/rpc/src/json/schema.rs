@@ -24,8 +24,8 @@ const MAX_FIELDS: usize = 64;
 pub(super) struct Message {
     /// By field number.
     pub(super) fields: Vec<Field>,
-    /// Both spellings.
-    pub(super) by_json: HashMap<Box<str>, usize>,
+    /// Both spellings, and what [`Schema::also`] adds. `None`: known, and left out.
+    pub(super) by_json: HashMap<Box<str>, Option<usize>>,
     pub(super) is_timestamp: bool,
 }
 
@@ -103,6 +103,23 @@ impl Schema {
         self.by_name.get(full_name).copied().map(MessageIndex)
     }
 
+    /// Lets JSON give a field of a message by another name too, as an earlier revision of the message had it. Without a
+    /// field, what stands under the name is left out.
+    ///
+    /// # Errors
+    /// `Internal` when there is no such message or field.
+    pub fn also(&mut self, message: &str, name: &str, field: Option<&str>) -> Result<(), Fault> {
+        let missing = || Fault::internal(format!("{message} has nothing for the name {name}"));
+        let at = *self.by_name.get(message).ok_or_else(missing)?;
+        let message = self.messages.get_mut(at).ok_or_else(missing)?;
+        let field = match field {
+            Some(field) => *message.by_json.get(field).ok_or_else(missing)?,
+            None => None,
+        };
+        message.by_json.insert(name.into(), field);
+        Ok(())
+    }
+
     fn message(&self, message: &MessageDescriptor, enums: &HashMap<String, usize>) -> Result<Message, Fault> {
         let mut descriptors: Vec<FieldDescriptor> = message.fields().collect();
         descriptors.sort_by_key(FieldDescriptor::number);
@@ -137,8 +154,8 @@ impl Schema {
                 Kind::Message(m) => Shape::Message(*self.by_name.get(m.full_name()).ok_or_else(unspoken)?),
             };
             let oneof = field.containing_oneof().and_then(|o| choices.iter().position(|c| c == o.full_name()));
-            by_json.insert(field.json_name().into(), at);
-            by_json.insert(field.name().into(), at);
+            by_json.insert(field.json_name().into(), Some(at));
+            by_json.insert(field.name().into(), Some(at));
             fields.push(Field {
                 number: field.number(),
                 key: format!("\"{}\":", field.json_name()).into(),

@@ -132,6 +132,22 @@ fn a_strict_reader_names_what_it_does_not_know() {
     assert!(fault.message.contains("middle"), "{fault}");
 }
 
+#[test]
+fn earlier_names_of_fields_are_taken_or_left_out() {
+    let (mut schema, _) = schema();
+    let message = "querier.v1.SelectMergeStacktracesRequest";
+    schema.also(message, "from", Some("start")).unwrap();
+    schema.also(message, "colour", None).unwrap();
+    let mut wire = Vec::new();
+    let json = br#"{"from":5,"colour":{"red":[1]}}"#;
+    schema.read(schema.find(message).unwrap(), json, Unknown::Refuse, &mut wire).unwrap();
+    assert_eq!(querier::v1::SelectMergeStacktracesRequest::decode(&wire[..]).unwrap().start, 5);
+    let both = br#"{"from":5,"start":5}"#;
+    assert!(schema.read(schema.find(message).unwrap(), both, Unknown::Refuse, &mut wire).is_err());
+    assert!(schema.also(message, "x", Some("nothing")).is_err());
+    assert!(schema.also("querier.v1.Nothing", "x", None).is_err());
+}
+
 /// Numbers by value: 15 is 15.0.
 fn plain(value: serde_json::Value) -> serde_json::Value {
     use serde_json::Value;

@@ -1,0 +1,31 @@
+//! The Rust SDK.
+
+use std::process::Command;
+
+use flamestore_tests::Server;
+use flamestore_tests::client::CPU;
+
+use super::arrived::{about, check, flame};
+use super::{build, built, number, sources, work};
+
+#[test]
+fn a_rust_program_arrives_with_cpu_and_tags() {
+    let home = built("rust");
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    build(
+        Command::new(cargo)
+            .args(["build", "--quiet", "--locked", "--manifest-path"])
+            .arg(sources("rust/Cargo.toml"))
+            .arg("--target-dir")
+            .arg(&home)
+            // Flags that the server is built with are not for what stands beside it.
+            .env_remove("RUSTFLAGS"),
+    );
+    let server = Server::start(&[]);
+    let did = work(Command::new(home.join("debug/flamestore-compat")).arg(server.client().url()));
+
+    let tagged = r#"{service_name="compat.rust", region="eu", phase="spin"}"#;
+    check(&server, CPU, tagged, "spin_for_flamestore", about(number(&did, "cpu_ns")));
+    let untagged = flame(&server, CPU, r#"{service_name="compat.rust", phase=""}"#);
+    assert!(!untagged.totals.keys().any(|name| name.contains("spin_for_flamestore")), "{untagged:?}");
+}
