@@ -2,6 +2,8 @@
 
 use std::fs;
 use std::net::SocketAddr;
+use std::thread;
+use std::time::Duration;
 
 use flamestore_clock::{Clock, SystemClock};
 use flamestore_proto::codec::Codec;
@@ -146,4 +148,42 @@ fn a_refusal_has_the_same_id_on_every_protocol_and_limits_say_when_to_try_again(
     let nobody = server.client();
     let refused = over_http(&nobody, "nobody", "/ingest?name=x", "text/plain", b"a 1\n");
     assert_eq!((refused.status, refused.id.as_str()), (401, "no-tenant"), "{refused:?}");
+}
+
+#[test]
+fn overload_is_unavailable_with_an_id_on_every_protocol_until_the_bucket_is_back() {
+    let server = Server::start(&[
+        "-auth.multitenancy-enabled=true",
+        "-ingester.max-head-bytes=50000",
+        "-distributor.max-inflight-bytes=50000",
+        "-distributor.push.timeout=100ms",
+    ]);
+    // A bucket that nothing can be put into.
+    fs::remove_dir_all(server.bucket()).expect("the bucket goes");
+    fs::write(server.bucket(), "no folder").expect("a file in its place");
+    let client = server.client().tenant("busy");
+    let push = |samples: u64| {
+        let push = push_of(&json!({"samples": samples, "padding": 1000}));
+        over_http(&client, "connect-proto", PUSH, "application/proto", &push)
+    };
+    // Large ones first, and then the smallest there is, so that no other finds room any more.
+    let until_refused = |push: &dyn Fn() -> Refused| (0..2000).map(|_| push()).find(|answer| answer.status != 200);
+    until_refused(&|| push(400)).expect("a refusal");
+    let smallest = || over_http(&client, "ingest", "/ingest?name=x&format=folded", "text/plain", b"a 1\n");
+    let refused = until_refused(&smallest).expect("a refusal");
+    assert_eq!((refused.status, refused.id.as_str()), (503, "memory-full"), "{refused:?}");
+
+    for refused in push_everywhere(&server, "busy", "svc") {
+        assert_eq!(refused.id, "memory-full", "{refused:?}");
+        assert!(matches!(refused.status, 503) || refused.status == Code::Unavailable as u32, "{refused:?}");
+        assert_eq!(refused.retry_after.as_deref(), Some("1"), "{refused:?}");
+        assert!(refused.said.contains("ingester.max_head_bytes"), "{refused:?}");
+    }
+    fs::remove_file(server.bucket()).expect("the file goes");
+    fs::create_dir(server.bucket()).expect("the bucket is back");
+    let healed = (0..60).any(|_| {
+        thread::sleep(Duration::from_millis(500));
+        push(400).status == 200
+    });
+    assert!(healed, "pushes pass again:\n{}", server.log());
 }
