@@ -10,7 +10,7 @@ use crate::times::Range;
 
 /// For the help of every command that takes one.
 pub(crate) const HELP: &str = "What was measured: a word such as cpu, wall, alloc_space, memory or goroutine, \
-                               or all five parts, as `flamectl types` lists them. Default: cpu";
+                               or all five parts, as `flamectl types` lists them. Default: cpu, or the only one there is";
 
 /// The type that is meant where none is named.
 const DEFAULT: &str = "cpu";
@@ -42,13 +42,11 @@ pub(crate) fn resolve(client: &Client, word: Option<&str>, labels: &str, range: 
     let pairs = answer.labels_set.iter().flat_map(|set| &set.labels);
     let ids = pairs.filter(|pair| pair.name == names::PROFILE_TYPE).map(|pair| pair.value.as_str());
     let stored: Vec<ProfileType> = ids.filter_map(|id| ProfileType::parse(id).ok()).collect();
-    if stored.is_empty() {
-        return Err(Failure::nothing(format!("there are no profiles of {labels} from {range}")));
-    }
-    match word {
-        Some(word) => choose(word, &stored),
-        None if stored.len() == 1 => Ok(stored[0].clone()),
-        None => choose(DEFAULT, &stored),
+    match (word, stored.as_slice()) {
+        (_, []) => Err(Failure::nothing(format!("there are no profiles of {labels} from {range}"))),
+        (Some(word), stored) => choose(word, stored),
+        (None, [one]) => Ok(one.clone()),
+        (None, stored) => choose(DEFAULT, stored),
     }
 }
 
