@@ -1,5 +1,6 @@
 //! What clients send and what comes back, against the real server.
 
+mod adhoc;
 mod analyze;
 mod frames;
 mod functions;

@@ -4,6 +4,8 @@
 
 mod file;
 mod id;
+mod perf;
+mod rendered;
 
 use std::sync::Arc;
 
@@ -21,7 +23,7 @@ use futures::TryStreamExt;
 use serde::{Deserialize, Serialize};
 use tonic::{Request, Response, Status};
 
-use crate::adhoc::file::Opened;
+use crate::adhoc::file::{Opened, Said};
 use crate::frontend::off_the_reactor;
 use crate::range;
 use crate::render::{Metadata, Rendered};
@@ -170,7 +172,7 @@ impl AdHocDoor {
             let (left_file, right_file) = (unbase64(&left.file)?, unbase64(&right.file)?);
             let of = |stored: &Stored, file: &[u8], wanted: Option<&str>| file::open(&stored.name, file, wanted);
             let (first_left, first_right) = (of(&left, &left_file, None)?, of(&right, &right_file, None)?);
-            let both_nameless = first_left.nameless && first_right.nameless;
+            let both_nameless = first_left.said == Said::Nothing && first_right.said == Said::Nothing;
             let common = first_left.types.iter().filter(|t| both_nameless || first_right.types.contains(t));
             let profile_types: Vec<String> = common.cloned().collect();
             let asked = request.profile_type.as_ref().filter(|t| profile_types.contains(t));
@@ -199,7 +201,11 @@ fn shown(mut opened: Opened, max_nodes: usize) -> Result<(String, Vec<String>, S
 
 fn metadata(opened: &Opened, format: &'static str) -> Metadata {
     let name = opened.types.get(opened.chosen).map_or("", String::as_str);
-    if opened.nameless { Metadata::of_file(name, format) } else { Metadata::of(name, &opened.unit, format) }
+    match &opened.said {
+        Said::Nothing => Metadata::of_file(name, format),
+        Said::Unit(unit) => Metadata::of(name, unit, format),
+        Said::Shown { units, sample_rate } => Metadata::as_shown(name, units, *sample_rate, format),
+    }
 }
 
 fn json(rendered: &Rendered) -> Result<String, Fault> {

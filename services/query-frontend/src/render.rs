@@ -269,6 +269,11 @@ impl Metadata {
         Metadata { format, spy_name: "unknown", sample_rate: 100, units: String::new(), name: name.to_owned() }
     }
 
+    /// Of a flame graph that was shown before.
+    pub(crate) fn as_shown(name: &str, units: &str, sample_rate: u64, format: &'static str) -> Self {
+        Metadata { format, spy_name: "", sample_rate, units: units.to_owned(), name: name.to_owned() }
+    }
+
     pub(crate) fn of(name: &str, unit: &str, format: &'static str) -> Self {
         let units = match name {
             "inuse_objects" | "alloc_objects" | "goroutine" | "goroutines" | "samples" => "objects",

@@ -1,10 +1,13 @@
-//! Reads a file that a person uploaded: pprof, or collapsed text.
+//! Reads a file that a person uploaded: pprof, a rendered flame graph in JSON, collapsed text, or `perf script` text.
 
 use flamestore_flamegraph::{Tree, TreeMerger, fold};
 use flamestore_model::{Fault, StackFilter};
 use flamestore_pprof::encode::Writer;
 use flamestore_pprof::{NormalizeOptions, Profile, Spy, decode, normalize};
 use flamestore_symbols::Interner;
+
+use crate::adhoc::perf;
+use crate::adhoc::rendered::{self, Shown};
 
 /// The largest inflated file, in bytes.
 pub(crate) const MAX_INFLATED_BYTES: usize = 64 << 20;
@@ -16,35 +19,69 @@ pub(crate) struct Opened {
     pub(crate) types: Vec<String>,
     /// Which of them `tree` shows.
     pub(crate) chosen: usize,
-    pub(crate) unit: String,
     pub(crate) tree: Tree,
-    /// Whether the file says nothing of itself, so that its name stands for its type.
-    pub(crate) nameless: bool,
+    pub(crate) said: Said,
+}
+
+/// What a file says of its values.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Said {
+    /// Nothing, so that its name stands for its type.
+    Nothing,
+    Unit(String),
+    /// How it was shown before.
+    Shown {
+        units: String,
+        sample_rate: u64,
+    },
 }
 
 /// Opens a file; `wanted` names one of its types, otherwise the first is taken.
 ///
 /// # Errors
-/// `Invalid` when it is in no known form or broken.
+/// `Invalid` or `Unprocessable` when it is in no known form or broken.
 pub(crate) fn open(name: &str, file: &[u8], wanted: Option<&str>) -> Result<Opened, Fault> {
-    let collapsed = std::str::from_utf8(file).ok().and_then(collapsed);
-    match collapsed {
-        Some(pprof) => {
-            let tree = merged(decode(&pprof, 0)?, 0)?;
-            Ok(Opened { types: vec![name.to_owned()], chosen: 0, unit: String::new(), tree, nameless: true })
-        }
-        None => {
-            let profile = decode(file, MAX_INFLATED_BYTES)
-                .map_err(|fault| fault.at(format_args!("{name} is neither a pprof nor collapsed text")))?;
-            if profile.period_type.kind.len == 0 {
-                return Err(Fault::invalid(format!("{name}: the pprof has no period type")));
+    match std::str::from_utf8(file) {
+        Ok(text) if rendered::is_json(text) => of_json(name, text).map_err(|fault| fault.at(name)),
+        Ok(text) => match (collapsed(text), perf::read(text)) {
+            (Some(pprof), _) => {
+                let tree = merged(decode(&pprof, 0)?, 0)?;
+                Ok(Opened { types: vec![name.to_owned()], chosen: 0, tree, said: Said::Nothing })
             }
-            let types: Vec<String> = profile.sample_types.iter().map(|t| profile.str(t.kind).to_owned()).collect();
-            let chosen = wanted.and_then(|w| types.iter().position(|t| t == w)).unwrap_or(0);
-            let unit = profile.sample_types.get(chosen).map_or("", |t| profile.str(t.unit)).to_owned();
-            Ok(Opened { types, chosen, unit, tree: merged(profile, chosen)?, nameless: false })
-        }
+            (None, Some(script)) => {
+                let chosen = chosen(&script.events, wanted);
+                let tree = merged(decode(&script.pprof(chosen), 0)?, 0)?;
+                Ok(Opened { types: script.events, chosen, tree, said: Said::Unit("samples".to_owned()) })
+            }
+            (None, None) => of_pprof(name, file, wanted),
+        },
+        Err(_) => of_pprof(name, file, wanted),
     }
+}
+
+fn of_json(name: &str, text: &str) -> Result<Opened, Fault> {
+    let Shown { tree, name: of_values, units, sample_rate } = rendered::read(text)?;
+    let types = vec![if of_values.is_empty() { name.to_owned() } else { of_values }];
+    Ok(Opened { types, chosen: 0, tree, said: Said::Shown { units, sample_rate } })
+}
+
+fn of_pprof(name: &str, file: &[u8], wanted: Option<&str>) -> Result<Opened, Fault> {
+    let profile = decode(file, MAX_INFLATED_BYTES).map_err(|fault| {
+        fault.at(format_args!(
+            "{name} is neither a pprof, nor a flame graph in JSON, collapsed text or perf script text"
+        ))
+    })?;
+    if profile.sample_types.is_empty() {
+        return Err(Fault::invalid(format!("{name}: the pprof does not say what its values are")));
+    }
+    let types: Vec<String> = profile.sample_types.iter().map(|t| profile.str(t.kind).to_owned()).collect();
+    let chosen = chosen(&types, wanted);
+    let unit = profile.sample_types.get(chosen).map_or("", |t| profile.str(t.unit)).to_owned();
+    Ok(Opened { types, chosen, tree: merged(profile, chosen)?, said: Said::Unit(unit) })
+}
+
+fn chosen(types: &[String], wanted: Option<&str>) -> usize {
+    wanted.and_then(|wanted| types.iter().position(|t| t == wanted)).unwrap_or(0)
 }
 
 /// Lines of `root;…;leaf count` as a pprof. `None`: the text is something else.
@@ -110,8 +147,29 @@ mod tests {
 
     #[test]
     fn other_bytes_are_refused() {
-        for bad in [&b"\xff\xff\xff"[..], b"", b"hello", b"a;b -3\n"] {
+        for bad in [&b"\xff\xff\xff"[..], b"", b"hello", b"a;b -3\n", b"{", b"{}", b"x 1 2.5: cycles:\n\tnope\n"] {
             assert!(open("x", bad, None).is_err(), "{bad:?}");
         }
+    }
+
+    #[test]
+    fn a_script_shows_the_event_that_was_asked_for() {
+        let text =
+            b"x 1 1.5: cycles:\n\t1 main (x)\n\nx 1 2.5: faults:\n\t1 main (x)\n\t2 start (x)\n\nx 1 3.5: cycles:\n\n";
+        let opened = open("x.txt", text, None).unwrap();
+        assert_eq!(
+            (opened.types.as_slice(), opened.tree.total()),
+            (["cycles", "faults"].map(str::to_owned).as_slice(), 2)
+        );
+        assert_eq!(open("x.txt", text, Some("faults")).unwrap().tree.total(), 1);
+    }
+
+    #[test]
+    fn a_flame_graph_says_what_it_shows() {
+        let file = br#"{"flamebearer":{"names":["total","a"],"levels":[[0,3,0,0],[0,3,3,1]]},
+            "metadata":{"units":"bytes","sampleRate":1}}"#;
+        let opened = open("x.json", file, None).unwrap();
+        assert_eq!((opened.types, opened.tree.total()), (vec!["x.json".to_owned()], 3));
+        assert_eq!(opened.said, Said::Shown { units: "bytes".into(), sample_rate: 1 });
     }
 }
