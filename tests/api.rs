@@ -2,6 +2,7 @@
 
 mod adhoc;
 mod analyze;
+mod export;
 mod federation;
 mod frames;
 mod functions;

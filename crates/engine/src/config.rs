@@ -29,6 +29,8 @@ pub struct EngineConfig {
     pub shutdown_flush_timeout: Duration,
     /// Blocks that one query reads at the same time.
     pub max_parallel_blocks: usize,
+    /// The most memory that the sum of one query may take, of each tenant.
+    pub max_merge_bytes: usize,
     /// Descriptions of blocks that are fetched at the same time at the start.
     pub max_parallel_metas: usize,
 }
@@ -47,6 +49,7 @@ impl EngineConfig {
             flush_retry: Duration::from_secs(1),
             shutdown_flush_timeout: Duration::from_secs(60),
             max_parallel_blocks: 8,
+            max_merge_bytes: flamestore_flamegraph::budget::MAX_MERGE_BYTES,
             max_parallel_metas: 64,
         }
     }

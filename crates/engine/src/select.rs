@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use flamestore_api::Answer;
 use flamestore_block::Block;
 use flamestore_flamegraph::heatmap::{Observed, ObservedSeries};
-use flamestore_flamegraph::{ProfileMerge, Tree, TreeMerger};
+use flamestore_flamegraph::{ProfileMerge, Tree, TreeMerger, budget};
 use flamestore_head::DatasetHead;
 use flamestore_model::labels::names;
 use flamestore_model::{Fault, Kind, Labels, Select, SeriesInfo, SeriesPoints, TenantId, TimeRange, TreeQuery};
@@ -29,6 +29,11 @@ trait Gather: Send + Sized + 'static {
     fn add_head(&mut self, query: &Self::Query, head: &DatasetHead);
     fn of_block(query: &Self::Query, block: &Block) -> impl Future<Output = Result<Self, Fault>> + Send;
     fn merge(&mut self, other: Self);
+
+    /// Heap bytes held, where they can be many.
+    fn bytes(&self) -> usize {
+        0
+    }
 }
 
 impl Store {
@@ -76,13 +81,14 @@ impl Store {
         let profile_type = select.profile_type.as_ref().map(ToString::to_string);
         let may_match = |block: &&Arc<Block>| may_match(block, select, profile_type.as_ref());
         let blocks: Vec<Arc<Block>> = snapshot.blocks.blocks.iter().filter(may_match).cloned().collect();
-        let heads = gather_heads::<G>(snapshot.heads, query.clone());
+        let max_bytes = self.config.max_merge_bytes;
+        let heads = gather_heads::<G>(snapshot.heads, query.clone(), max_bytes);
         let blocks = async {
             // A task each, so that they use more than one core; dropping the query ends them.
             let mut parts = futures::stream::iter(blocks)
                 .map(|block| {
                     let query = query.clone();
-                    OwnTask(tokio::spawn(async move { G::of_block(&query, &block).await }))
+                    OwnTask(tokio::spawn(async move { bounded(G::of_block(&query, &block).await?, max_bytes) }))
                 })
                 .map(OwnTask::finished)
                 .buffer_unordered(self.config.max_parallel_blocks.max(1));
@@ -100,14 +106,14 @@ impl Store {
                 };
                 sum = Some(match sum {
                     None => part,
-                    Some(sum) => blocking(move || merged(sum, part)).await?,
+                    Some(sum) => blocking(move || merged(sum, part, max_bytes)).await??,
                 });
             }
             Ok::<_, Fault>((sum, partial))
         };
         let (mut value, (of_blocks, partial)) = futures::try_join!(heads, blocks)?;
         if let Some(of_blocks) = of_blocks {
-            value = blocking(move || merged(value, of_blocks)).await?;
+            value = blocking(move || merged(value, of_blocks, max_bytes)).await??;
         }
         Ok(Answer { value, partial: partial || snapshot.blocks.partial })
     }
@@ -118,9 +124,14 @@ fn costs_only_its_block(fault: &Fault) -> bool {
     matches!(fault.kind, Kind::Corrupt | Kind::NotFound)
 }
 
-fn merged<G: Gather>(mut a: G, b: G) -> G {
+fn merged<G: Gather>(mut a: G, b: G, max_bytes: usize) -> Result<G, Fault> {
     a.merge(b);
-    a
+    bounded(a, max_bytes)
+}
+
+fn bounded<G: Gather>(sum: G, max_bytes: usize) -> Result<G, Fault> {
+    budget::within(sum.bytes(), max_bytes)?;
+    Ok(sum)
 }
 
 /// Whether a block has the time, a service and the profile type that are asked for.
@@ -134,7 +145,7 @@ fn may_match(block: &Block, select: &Select, profile_type: Option<&String>) -> b
         })
 }
 
-async fn gather_heads<G: Gather>(heads: Vec<Arc<TenantHeads>>, query: G::Query) -> Result<G, Fault> {
+async fn gather_heads<G: Gather>(heads: Vec<Arc<TenantHeads>>, query: G::Query, max_bytes: usize) -> Result<G, Fault> {
     let cancelled = CancelOnDrop::default();
     let flag = cancelled.0.clone();
     let gathered = blocking(move || {
@@ -144,10 +155,11 @@ async fn gather_heads<G: Gather>(heads: Vec<Arc<TenantHeads>>, query: G::Query) 
                 break;
             }
             sum.add_head(&query, &dataset.read());
+            budget::within(sum.bytes(), max_bytes)?;
         }
-        sum
+        Ok(sum)
     });
-    gathered.await
+    gathered.await?
 }
 
 /// Tells work that cannot be aborted that nobody waits any more.
@@ -321,6 +333,10 @@ impl Gather for TreeMerger {
     fn merge(&mut self, other: Self) {
         self.add_tree(&other.finish());
     }
+
+    fn bytes(&self) -> usize {
+        TreeMerger::bytes(self)
+    }
 }
 
 impl Gather for ProfileMerge {
@@ -346,5 +362,9 @@ impl Gather for ProfileMerge {
 
     fn merge(&mut self, other: Self) {
         ProfileMerge::merge(self, other);
+    }
+
+    fn bytes(&self) -> usize {
+        ProfileMerge::bytes(self)
     }
 }

@@ -1,5 +1,7 @@
 //! A store as a whole, against a naive model and against crashes at every step.
 
+#[path = "engine/budget.rs"]
+mod budget;
 #[path = "engine/concurrent.rs"]
 mod concurrent;
 #[path = "engine/crash.rs"]

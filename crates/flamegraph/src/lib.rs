@@ -4,6 +4,7 @@
 //! the querier cuts the result once ([`truncate`]) and draws it. Nothing recurses: stacks may be thousands of frames
 //! deep. Values are not negative, and sums saturate, so that merging in any order gives the same answer.
 
+pub mod budget;
 pub mod merge;
 pub mod tree;
 
@@ -31,6 +32,6 @@ pub use function_diff::{FunctionDiffRow, FunctionTableDiff};
 pub use functions::{FunctionRow, FunctionTable};
 pub use levels::Flamegraph;
 pub use merge::{TreeMerger, fold};
-pub use profile_merge::{GoPgo, PprofMeta, ProfileMerge};
+pub use profile_merge::{GoPgo, Pieces, PprofMeta, ProfileMerge};
 pub use sandwich::{Half, HalfNode, Sandwich};
 pub use tree::Tree;

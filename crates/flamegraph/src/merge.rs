@@ -62,6 +62,11 @@ impl TreeMerger {
         self.place_and_add(&tree.names, &tree.parent, &tree.name, &tree.self_values);
     }
 
+    /// Heap bytes held, for budgets; the index is counted as large as what it finds.
+    pub fn bytes(&self) -> usize {
+        if self.index.is_some() { self.tree.bytes() * 2 } else { self.tree.bytes() }
+    }
+
     pub fn finish(self) -> Tree {
         self.tree
     }

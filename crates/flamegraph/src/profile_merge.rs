@@ -15,7 +15,7 @@ use flamestore_symbols::{Location, Symbols};
 use hashbrown::HashSet;
 
 pub use pgo::GoPgo;
-pub use pprof::PprofMeta;
+pub use pprof::{PIECE_BYTES, Pieces, PprofMeta};
 
 use crate::profile_merge::index::{Index, MapKey};
 use crate::profile_merge::tables::View;

@@ -5,6 +5,7 @@ use std::future::Future;
 use std::sync::Arc;
 
 use flamestore_api::{Answer, Reader};
+use flamestore_flamegraph::budget::{self, MAX_MERGE_BYTES};
 use flamestore_flamegraph::heatmap::ObservedSeries;
 use flamestore_flamegraph::{ProfileMerge, Tree, TreeMerger};
 use flamestore_model::{Fault, Labels, QueryCost, Select, SeriesInfo, SeriesPoints, TenantId, TimeRange, TreeQuery};
@@ -71,6 +72,7 @@ impl Querier {
                 let mut merger = TreeMerger::default();
                 for tree in &answers.value {
                     merger.add_tree(tree);
+                    budget::within(merger.bytes(), MAX_MERGE_BYTES)?;
                 }
                 merger.finish()
             }
@@ -80,14 +82,11 @@ impl Querier {
 
     pub async fn profile(&self, tenants: &[TenantId], query: &TreeQuery) -> Result<Answer<ProfileMerge>, Fault> {
         let answers = self.ask(tenants, |reader, tenant| async move { reader.profile(&tenant, query).await }).await?;
-        let value = answers
-            .value
-            .into_iter()
-            .reduce(|mut all, one| {
-                all.merge(one);
-                all
-            })
-            .unwrap_or_default();
+        let mut value = ProfileMerge::default();
+        for one in answers.value {
+            value.merge(one);
+            budget::within(value.bytes(), MAX_MERGE_BYTES)?;
+        }
         Ok(Answer { value, partial: answers.partial })
     }
 

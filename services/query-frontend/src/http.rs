@@ -14,7 +14,7 @@ use flamestore_formats::attime;
 use flamestore_model::labels::names;
 use flamestore_model::{Fault, Select};
 use flamestore_rpc::{Capabilities, Tenants, plain_response};
-use http::header::CONTENT_TYPE;
+use http::header::{CONTENT_DISPOSITION, CONTENT_TYPE};
 
 use crate::frontend::{Asker, Frontend};
 use crate::metadata;
@@ -121,7 +121,13 @@ async fn query(State(frontend): State<Arc<Frontend>>, Who(asker): Who, RawQuery(
                 let merge = frontend.only(&asker, &selection, Form::Dot).await?;
                 Ok(dot(frontend.dot(&asker, merge).await?))
             }
-            Some(other) => Err(Fault::invalid(format!("format {other:?} is none of json, dot"))),
+            Some("pprof") => {
+                let merge = frontend.only(&asker, &selection, Form::Pprof).await?;
+                let file = "attachment; filename=\"profile.pb.gz\"";
+                let headers = [(CONTENT_TYPE, "application/octet-stream"), (CONTENT_DISPOSITION, file)];
+                Ok((headers, frontend.export(&asker, merge).await?).into_response())
+            }
+            Some(other) => Err(Fault::invalid(format!("format {other:?} is none of json, dot, pprof"))),
         }
     };
     answer.await.unwrap_or_else(refused)

@@ -11,6 +11,7 @@ pub mod select;
 
 pub mod analyze;
 pub mod diff;
+pub mod export;
 pub mod heatmap;
 pub mod series;
 pub mod stacktraces;

@@ -3,7 +3,7 @@
 use flamestore_flamegraph::{Flamegraph, FunctionTable, GoPgo, PprofMeta, ProfileMerge, Sandwich, Tree};
 use flamestore_limits::Limits;
 use flamestore_model::labels::names;
-use flamestore_model::{Fault, MatchOp, Matcher, Select, TimeRange};
+use flamestore_model::{Fault, FaultId, MatchOp, Matcher, Select, TimeRange};
 
 use crate::frontend::{Asker, Frontend, off_the_reactor};
 use crate::range;
@@ -11,6 +11,9 @@ use crate::select::Wanted;
 
 /// Nodes of a DOT graph when the client does not say.
 pub const DEFAULT_DOT_NODES: usize = 100;
+
+/// The largest pprof that is answered as a message; [`Frontend::export`] has no such limit.
+pub const MAX_PPROF_MESSAGE_BYTES: usize = 128 << 20;
 
 /// The form of a merge.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -108,15 +111,30 @@ impl Frontend {
                     if request.max_nodes.is_some_and(|n| n != 0) {
                         profile.truncate(max_nodes);
                     }
-                    Merged::Pprof(profile.to_pprof(&meta))
+                    in_one_message(profile, meta).map(Merged::Pprof)
                 })
-                .await
+                .await?
             }
         }
     }
 
     /// Answers `SelectMergeProfile`: the whole profile unless a size is asked for.
     pub async fn select_merge_profile(&self, asker: &Asker, request: MergeRequest) -> Result<Vec<u8>, Fault> {
+        let (profile, meta) = self.merged_profile(asker, &request).await?;
+        if profile.is_empty() {
+            let range = request.range(&self.limits(asker), self.now_ms())?;
+            let nameless = self.has_other_types(asker, &request.wanted, range).await?;
+            return Ok(if nameless { NAMELESS.to_vec() } else { Vec::new() });
+        }
+        off_the_reactor(move || in_one_message(profile, meta)).await?
+    }
+
+    /// A merged profile, whole unless a size is asked for, and what its pprof says of itself.
+    pub(crate) async fn merged_profile(
+        &self,
+        asker: &Asker,
+        request: &MergeRequest,
+    ) -> Result<(ProfileMerge, PprofMeta), Fault> {
         let limits = self.limits(asker);
         let range = request.range(&limits, self.now_ms())?;
         let max_nodes = match request.max_nodes {
@@ -124,13 +142,10 @@ impl Frontend {
             asked => asked.and_then(|n| usize::try_from(n).ok()).unwrap_or(0),
         };
         let mut profile = self.profile(asker, &request.wanted, range).await?;
-        if profile.is_empty() && self.has_other_types(asker, &request.wanted, range).await? {
-            return Ok(NAMELESS.to_vec());
-        }
-        let meta = pprof_meta(&request, range);
+        let meta = pprof_meta(request, range);
         off_the_reactor(move || {
             profile.truncate(max_nodes);
-            profile.to_pprof(&meta)
+            (profile, meta)
         })
         .await
     }
@@ -154,6 +169,20 @@ impl Frontend {
         let Some(range) = range else { return Ok(ProfileMerge::default()) };
         Ok(self.querier().profile(&asker.tenants, &wanted.over(range)).await?.value)
     }
+}
+
+/// The bytes of a pprof that goes out as one message: the message is decoded and encoded again on its way, so it costs
+/// its size several times over.
+fn in_one_message(profile: ProfileMerge, meta: PprofMeta) -> Result<Vec<u8>, Fault> {
+    let mut out = Vec::new();
+    for piece in profile.into_pieces(meta) {
+        if out.len() + piece.len() > MAX_PPROF_MESSAGE_BYTES {
+            let found = "the merged profile is too large for one message";
+            return Err(Fault::over(FaultId::AnswerTooLarge, found, format_args!("{MAX_PPROF_MESSAGE_BYTES} bytes")));
+        }
+        out.extend_from_slice(&piece);
+    }
+    Ok(out)
 }
 
 /// A pprof with one sample type that has no name, and no samples.

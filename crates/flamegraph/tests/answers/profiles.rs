@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use flamestore_flamegraph::profile_merge::PIECE_BYTES;
 use flamestore_flamegraph::{GoPgo, PprofMeta, ProfileMerge};
 use flamestore_model::{ProfileType, StackFilter};
 
@@ -234,6 +235,23 @@ fn a_call_site_may_end_within_inlined_calls() {
     assert_eq!(at(&["main", "outer"]), 7);
     assert_eq!(at(&["main", "outer", "inner"]), 3);
     assert_eq!(at(&["main", "inner"]), 0);
+}
+
+#[test]
+fn a_large_pprof_comes_in_pieces_that_are_the_whole() {
+    let mut dataset = Dataset::default();
+    for i in 0..20_000u32 {
+        let name = format!("package/of/some/length.function_{i}");
+        dataset.sample(&[frame("main"), frame(&format!("module_{}", i % 97)), frame(&name)], i64::from(i) + 1);
+    }
+    let meta = PprofMeta::default();
+    let whole = merge(&[&dataset]).to_pprof(&meta);
+    let pieces: Vec<Vec<u8>> = merge(&[&dataset]).into_pieces(meta).collect();
+    assert!(pieces.len() > 10 && whole.len() > 1_000_000, "{} pieces, {} bytes", pieces.len(), whole.len());
+    let largest = pieces.iter().map(Vec::len).max().unwrap_or(0);
+    assert!(largest < PIECE_BYTES + 1000, "a piece is longer by one message at most: {largest}");
+    assert_eq!(pieces.concat(), whole);
+    assert_eq!(ProfileMerge::default().into_pieces(PprofMeta::default()).count(), 0);
 }
 
 #[test]

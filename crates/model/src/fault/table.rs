@@ -168,6 +168,12 @@ table! {
         "The range of a query is too long.", "ask for less";
     TooManyNodes = "too-many-nodes", Invalid, Some(Discard::FlamegraphLimit), ["limits.max_flamegraph_nodes_max"],
         "A query asks for more flame graph nodes than the tenant may have, or for fewer than one.", "ask for fewer";
+    MergeTooLarge = "merge-too-large", Invalid, Some(Discard::QueryLimit), [],
+        "What a query adds up takes more memory than one query may have.",
+        "ask for a shorter time or a narrower selector";
+    AnswerTooLarge = "answer-too-large", Invalid, Some(Discard::QueryLimit), [],
+        "A merged profile is too large for one message.",
+        "get it from /api/v1/query with format=pprof, which has no such limit, or set max_nodes";
     SelectorMalformed = "selector-malformed", Invalid, None, [],
         "A label selector cannot be read.", "write for example {service_name=\"app\", env=~\"dev|prod\"}";
     ProfileTypeMalformed = "profile-type-malformed", Invalid, None, [],
