@@ -63,6 +63,12 @@ fn every_limit_answers_and_counts_as_its_golden_file_says() {
                 wrong.push(format!("{}: {why}", golden.tenant));
             }
         }
+        for expected in list(&golden.content["metrics"]).iter().filter(|m| m["name"] == DISCARDED) {
+            let bytes = json!({"name": DISCARDED_BYTES, "labels": expected["labels"], "at_least": 1});
+            if let Err(why) = check_metric(&metrics, &golden.tenant, &bytes) {
+                wrong.push(format!("{}: {why}", golden.tenant));
+            }
+        }
         let discards = list(&golden.content["metrics"]).iter().filter(|m| m["name"] == DISCARDED).count();
         let counted = metrics.lines().filter(|l| l.starts_with(DISCARDED) && l.contains(&tenant_label(&golden.tenant)));
         let counted: Vec<_> = counted.filter(|l| !l.ends_with(" 0")).collect();
@@ -73,6 +79,7 @@ fn every_limit_answers_and_counts_as_its_golden_file_says() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
+const DISCARDED_BYTES: &str = "pyroscope_discarded_bytes_total";
 const DISCARDED: &str = "pyroscope_discarded_samples_total";
 
 fn tenant_label(tenant: &str) -> String {
@@ -207,7 +214,8 @@ fn pprof_of(spec: &Value) -> Vec<u8> {
     // A string that nobody uses.
     writer.string(&"p".repeat(number("padding", 0) as usize));
     let names: Vec<String> = (0..number("sample_labels", 0)).map(|i| format!("l{i}")).collect();
-    for sample in 0..number("samples", 1) {
+    let samples = number("samples", 1);
+    for sample in 0..samples {
         let root = spec["function"].as_str().unwrap_or("f0");
         let mut stack: Vec<u64> = (1..number("depth", 1)).map(|depth| writer.frame(&format!("f{depth}"))).collect();
         stack.reverse();
@@ -217,7 +225,9 @@ fn pprof_of(spec: &Value) -> Vec<u8> {
         }
         let value = if spec["distinct_sample_labels"] == true { format!("v{sample}") } else { "v".to_owned() };
         let labels: Vec<_> = names.iter().map(|key| Label::Text { key, text: &value }).collect();
-        writer.sample(&stack, &[10_000_000], &labels);
+        // The first is the largest, so that it is known what is cut.
+        let count = i64::try_from(samples - sample).expect("a few samples");
+        writer.sample(&stack, &[10_000_000 * count], &labels);
     }
     let bytes = writer.finish();
     if spec["gzip"] == true { gzip(&bytes) } else { bytes }

@@ -3,6 +3,7 @@
 mod details;
 mod reference;
 
+use std::borrow::Cow;
 use std::error::Error;
 use std::fmt::Write;
 
@@ -22,6 +23,8 @@ const ERROR_NAME: &str = "x-flamestore-error";
 
 /// Seconds after which a limited or refused caller may try again, where nothing better is known.
 const AGAIN_AFTER_SECS: u32 = 1;
+/// The longest sentence that is told whole.
+const MAX_MESSAGE_BYTES: usize = 2048;
 
 /// How one kind of fault is said.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -139,7 +142,19 @@ pub fn plain_response(fault: Fault) -> Response<Body> {
 
 /// The sentence with the id behind it, where the id says more than the status: many clients log nothing else.
 fn told(fault: &Fault) -> String {
-    if fault.id.is_general() { fault.message.to_string() } else { format!("{} ({})", fault.message, fault.id.as_str()) }
+    let message = clipped(&fault.message);
+    if fault.id.is_general() { message.into_owned() } else { format!("{message} ({})", fault.id.as_str()) }
+}
+
+/// A sentence that quotes what the caller sent can be long, and over gRPC it travels in headers, twice: without its
+/// middle, then.
+fn clipped(message: &str) -> Cow<'_, str> {
+    if message.len() <= MAX_MESSAGE_BYTES {
+        return Cow::Borrowed(message);
+    }
+    let head = message.floor_char_boundary(MAX_MESSAGE_BYTES / 2);
+    let tail = message.ceil_char_boundary(message.len() - MAX_MESSAGE_BYTES / 2);
+    Cow::Owned(format!("{} … {}", &message[..head], &message[tail..]))
 }
 
 /// Seconds until the same request may succeed, if it ever may.
@@ -296,6 +311,17 @@ mod tests {
         }
         let foreign = connect_response(&Status::out_of_range("message too long"));
         assert_eq!(foreign.headers()[ERROR_HEADER], "too-large");
+    }
+
+    #[test]
+    fn a_long_sentence_loses_its_middle() {
+        let long = format!("begin {} end", "ü".repeat(50_000));
+        let said = clipped(&long);
+        assert!(
+            said.len() < MAX_MESSAGE_BYTES + 10 && said.starts_with("begin ü") && said.ends_with("ü end"),
+            "{said}"
+        );
+        assert_eq!(clipped("short"), "short");
     }
 
     #[test]

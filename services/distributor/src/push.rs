@@ -196,10 +196,11 @@ impl<'a> Pushing<'a> {
             };
         }
         let split = split::into_series(&normalized, &labels, limits)?;
-        count.dropped(Discard::DroppedByRelabelRules, split.dropped_samples);
         if split.series.is_empty() {
+            count.discarded(Discard::DroppedByRelabelRules, split.dropped_samples, upload.pprof.len());
             return Ok(Prepared { profile: None, dropped_samples: dropped.broken() });
         }
+        count.dropped(Discard::DroppedByRelabelRules, split.dropped_samples);
         count.kept(&normalized, split.series.len());
         let profile_id = ProfileId::v7((now / 1_000_000).max(0) as u64, parts.chance.next_u128());
         let profile = PushedProfile {
