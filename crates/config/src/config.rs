@@ -114,12 +114,16 @@ pub struct S3 {
     /// `auto`, `path-style` or `virtual-hosted`.
     pub bucket_lookup_type: String,
     pub native_aws_auth_enabled: bool,
+    /// `SSE-S3`, `SSE-KMS` or empty.
+    pub sse_type: String,
+    pub sse_kms_key_id: String,
 }
 
 #[derive(Debug, Clone)]
 pub struct Gcs {
     pub bucket_name: String,
     pub service_account: Secret,
+    pub endpoint: String,
 }
 
 #[derive(Debug, Clone)]
@@ -344,10 +348,13 @@ impl Config {
                     force_path_style: read.bool("storage.s3.force_path_style"),
                     bucket_lookup_type: read.text("storage.s3.bucket_lookup_type"),
                     native_aws_auth_enabled: read.bool("storage.s3.native_aws_auth_enabled"),
+                    sse_type: read.text("storage.s3.sse.type"),
+                    sse_kms_key_id: read.text("storage.s3.sse.kms_key_id"),
                 },
                 gcs: Gcs {
                     bucket_name: read.text("storage.gcs.bucket_name"),
                     service_account: read.secret("storage.gcs.service_account"),
+                    endpoint: read.text("storage.gcs.endpoint"),
                 },
                 azure: Azure {
                     account_name: read.text("storage.azure.account_name"),

@@ -14,9 +14,10 @@ use object_store::local::LocalFileSystem;
 use object_store::memory::InMemory;
 use object_store::path::Path;
 use object_store::{Error, ObjectStore, ObjectStoreExt, PutMode, PutOptions};
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 use crate::observe::{Call, Observe, Op};
-use crate::{durable, ranges, refusal};
+use crate::{durable, ranges, refusal, remote};
 
 /// Ranges of one object at most this far apart are read in one request from a remote store: about what it sends in
 /// the time that one more request would take.
@@ -51,6 +52,8 @@ pub struct Bucket {
     gap_bytes: u64,
     /// Where the objects are files: the store again, and its root.
     local: Option<(Arc<LocalFileSystem>, PathBuf)>,
+    /// Across a network: turns for requests.
+    remote: Option<Arc<Semaphore>>,
     observer: Option<(Arc<dyn Observe>, Arc<dyn Clock>)>,
 }
 
@@ -66,7 +69,13 @@ impl Bucket {
         let prefix = Path::parse(prefix).map_err(|e| {
             Fault::invalid(format!("the bucket prefix {prefix:?} is not a path such as `a/b`")).caused_by(e)
         })?;
-        Ok(Bucket { store, prefix, gap_bytes: REMOTE_GAP_BYTES, local: None, observer: None })
+        Ok(Bucket { store, prefix, gap_bytes: REMOTE_GAP_BYTES, local: None, remote: None, observer: None })
+    }
+
+    /// Over a store across a network.
+    pub(crate) fn remote(store: Arc<dyn ObjectStore>, prefix: &str) -> Result<Self, Fault> {
+        let turns = Arc::new(Semaphore::new(remote::MAX_REQUESTS));
+        Ok(Bucket { remote: Some(turns), ..Self::new(store, prefix)? })
     }
 
     /// Over a directory, made if need be. A put that has answered survives a crash of the machine: the file and the
@@ -87,6 +96,7 @@ impl Bucket {
             prefix: Path::default(),
             gap_bytes: LOCAL_GAP_BYTES,
             local: Some((local, root)),
+            remote: None,
             observer: None,
         })
     }
@@ -98,8 +108,16 @@ impl Bucket {
             prefix: Path::default(),
             gap_bytes: LOCAL_GAP_BYTES,
             local: None,
+            remote: None,
             observer: None,
         }
+    }
+
+    /// The same bucket with something around its store, for tests that make it fail.
+    #[must_use]
+    pub fn through(mut self, around: impl FnOnce(Arc<dyn ObjectStore>) -> Arc<dyn ObjectStore>) -> Self {
+        self.store = around(self.store);
+        self
     }
 
     /// Tells `observer` of every call from now on.
@@ -114,21 +132,37 @@ impl Bucket {
         let path = self.path(key)?;
         let watch = self.watch(Op::PutCreate, content.len());
         let options = PutOptions::from(PutMode::Create);
+        let turn = self.turn().await;
         let put = match self.store.put_opts(&path, content.into(), options).await {
             Ok(_) => Ok(Put::Created),
-            Err(Error::AlreadyExists { .. } | Error::Precondition { .. }) => Ok(Put::AlreadyExists),
+            Err(e @ (Error::AlreadyExists { .. } | Error::Precondition { .. })) => self.beaten(e, &path, key).await,
             Err(e) => Err(refusal::of(e, "create", key)),
         };
+        drop(turn);
         let put = self.settled(put, &path, key).await;
         watch.done(put.is_err());
         put
+    }
+
+    /// Stores also answer "conflict" to a write that met another or a deletion, and then there may be no object at all.
+    async fn beaten(&self, e: Error, path: &Path, key: &str) -> Result<Put, Fault> {
+        if self.remote.is_none() {
+            return Ok(Put::AlreadyExists);
+        }
+        match self.store.head(path).await {
+            Ok(_) => Ok(Put::AlreadyExists),
+            Err(Error::NotFound { .. }) => Err(refusal::again(key, "met another call for the same key").caused_by(e)),
+            Err(e) => Err(refusal::of(e, "look at", key)),
+        }
     }
 
     /// Writes an object, over an older one if there is one.
     pub async fn put(&self, key: &str, content: Bytes) -> Result<(), Fault> {
         let path = self.path(key)?;
         let watch = self.watch(Op::Put, content.len());
+        let turn = self.turn().await;
         let put = self.store.put(&path, content.into()).await.map_err(|e| refusal::of(e, "put", key)).map(drop);
+        drop(turn);
         let put = self.settled(put, &path, key).await;
         watch.done(put.is_err());
         put
@@ -138,7 +172,17 @@ impl Bucket {
     pub async fn get(&self, key: &str) -> Result<Bytes, Fault> {
         let path = self.path(key)?;
         let mut watch = self.watch(Op::Get, 0);
-        let got = async { self.store.get(&path).await?.bytes().await }.await.map_err(|e| refusal::of(e, "get", key));
+        let turn = self.turn().await;
+        let read = async {
+            let answer = self.store.get(&path).await?;
+            Ok((answer.meta.size, answer.bytes().await?))
+        };
+        let got = match read.await {
+            Ok((size, bytes)) if bytes.len() as u64 != size => Err(refusal::again(key, "came only in part")),
+            Ok((_, bytes)) => Ok(bytes),
+            Err(e) => Err(refusal::of(e, "get", key)),
+        };
+        drop(turn);
         watch.bytes = got.as_ref().map_or(0, |b| b.len() as u64);
         watch.done(got.as_ref().is_err_and(|e| e.kind != Kind::NotFound));
         got
@@ -163,18 +207,32 @@ impl Bucket {
             self.store.get_ranges(&path, &reads).await
         } else {
             futures::stream::iter(reads.iter().cloned())
-                .map(|r| self.store.get_range(&path, r))
+                .map(async |r| {
+                    let _turn = self.turn().await;
+                    self.store.get_range(&path, r).await
+                })
                 .buffered(MAX_PARALLEL_RANGES)
                 .try_collect()
                 .await
         };
         let fetched = match fetched {
             Err(e) => Err(self.refused_range(e, &path, key, &reads).await),
+            Ok(bytes) if !whole(&reads, &bytes) => Err(self.cut_short(&path, key, &reads).await),
             Ok(bytes) => Ok(reads.iter().map(|r| r.start).zip(bytes).collect::<Vec<(u64, Bytes)>>()),
         };
         watch.done(fetched.as_ref().is_err_and(|e| e.kind != Kind::NotFound));
         let fetched = fetched?;
         wanted.iter().map(|w| ranges::cut(w, &fetched).ok_or_else(|| too_short(key, w.end))).collect()
+    }
+
+    /// Less came than was asked for: either the object is that short, or the answer was.
+    async fn cut_short(&self, path: &Path, key: &str, reads: &[Range<u64>]) -> Fault {
+        let end = reads.iter().map(|r| r.end).max().unwrap_or(0);
+        match self.store.head(path).await {
+            Ok(meta) if meta.size < end => too_short(key, end),
+            Ok(_) => refusal::again(key, "came only in part"),
+            Err(e) => refusal::of(e, "look at", key),
+        }
     }
 
     /// Stores refuse a range that starts behind the end in words of their own: asks for the size.
@@ -190,6 +248,7 @@ impl Bucket {
     pub async fn head(&self, key: &str) -> Result<Option<Object>, Fault> {
         let path = self.path(key)?;
         let watch = self.watch(Op::Head, 0);
+        let _turn = self.turn().await;
         let head = match self.store.head(&path).await {
             Ok(meta) => Ok(Some(self.object(meta))),
             Err(Error::NotFound { .. }) => Ok(None),
@@ -222,6 +281,7 @@ impl Bucket {
     pub async fn list_dirs(&self, folder: &str) -> Result<Vec<String>, Fault> {
         let path = self.path(folder)?;
         let watch = self.watch(Op::List, 0);
+        let _turn = self.turn().await;
         let listed = match self.store.list_with_delimiter(Some(&path)).await {
             Ok(l) => Ok(l.common_prefixes),
             // A folder is only a name: one that does not exist has nothing in it.
@@ -238,12 +298,22 @@ impl Bucket {
     pub async fn delete(&self, key: &str) -> Result<(), Fault> {
         let path = self.path(key)?;
         let watch = self.watch(Op::Delete, 0);
+        let _turn = self.turn().await;
         let deleted = match self.store.delete(&path).await {
             Ok(()) | Err(Error::NotFound { .. }) => Ok(()),
             Err(e) => Err(refusal::of(e, "delete", key)),
         };
         watch.done(deleted.is_err());
         deleted
+    }
+
+    /// Waits for a turn. A listing takes none: it is one request at a time, and whoever reads it may make others between.
+    async fn turn(&self) -> Option<SemaphorePermit<'_>> {
+        // Never closed, so there is always a turn.
+        match &self.remote {
+            Some(turns) => turns.acquire().await.ok(),
+            None => None,
+        }
     }
 
     fn path(&self, key: &str) -> Result<Path, Fault> {
@@ -275,6 +345,10 @@ impl Bucket {
         let start = self.observer.as_ref().map_or(0, |(_, clock)| clock.monotonic_nanos());
         Watch { observer: self.observer.clone(), start, op, bytes: bytes as u64, failed: false }
     }
+}
+
+fn whole(reads: &[Range<u64>], bytes: &[Bytes]) -> bool {
+    reads.len() == bytes.len() && reads.iter().zip(bytes).all(|(r, b)| b.len() as u64 == r.end - r.start)
 }
 
 fn too_short(key: &str, end: u64) -> Fault {

@@ -2,11 +2,18 @@
 
 use bytes::Bytes;
 use flamestore_model::Kind;
-use futures::TryStreamExt;
+use futures::{StreamExt, TryStreamExt};
 
-use crate::{Bucket, Put};
+use crate::{Bucket, Put, self_test};
 
-/// Runs all checks on an empty bucket.
+mod faults;
+
+/// More objects than any store lists in one answer.
+const MANY: usize = 1_050;
+/// A block's largest file is of this order.
+const LARGE_BYTES: usize = 24 << 20;
+
+/// Runs all checks on an empty bucket, with and without faults around it, and leaves it empty.
 pub async fn run(bucket: &Bucket) {
     objects_come_back_as_they_went(bucket).await;
     a_create_only_put_has_one_winner(bucket).await;
@@ -14,6 +21,11 @@ pub async fn run(bucket: &Bucket) {
     folders_list_their_own(bucket).await;
     what_is_not_there_is_said_to_be(bucket).await;
     keys_cannot_leave_the_bucket(bucket).await;
+    many_objects_are_all_listed(bucket).await;
+    a_large_object_comes_back(bucket).await;
+    the_self_test_passes_and_leaves_nothing(bucket).await;
+    faults::run(bucket).await;
+    everything_can_be_deleted(bucket).await;
 }
 
 async fn objects_come_back_as_they_went(bucket: &Bucket) {
@@ -96,4 +108,46 @@ async fn keys_cannot_leave_the_bucket(bucket: &Bucket) {
     for key in ["../x", "a/../../x", "a//b", "./x"] {
         assert!(bucket.put(key, Bytes::new()).await.is_err(), "{key}");
     }
+}
+
+async fn many_objects_are_all_listed(bucket: &Bucket) {
+    let key = |i: usize| format!("many/{i:05}/o");
+    futures::stream::iter(0..MANY)
+        .map(async |i| bucket.put_create(&key(i), Bytes::from_static(b"x")).await.expect("put"))
+        .buffer_unordered(16)
+        .for_each(|put| async move { assert_eq!(put, Put::Created) })
+        .await;
+    let mut all: Vec<_> = bucket.list("many").map_ok(|o| o.key).try_collect().await.expect("list");
+    all.sort();
+    assert_eq!(all, (0..MANY).map(key).collect::<Vec<_>>());
+    let dirs = bucket.list_dirs("many").await.expect("dirs");
+    assert_eq!(dirs, (0..MANY).map(|i| format!("{i:05}")).collect::<Vec<_>>());
+}
+
+async fn a_large_object_comes_back(bucket: &Bucket) {
+    let content: Bytes = (0..LARGE_BYTES).map(|i| (i % 241) as u8).collect::<Vec<_>>().into();
+    bucket.put("large", content.clone()).await.expect("put");
+    assert!(bucket.get("large").await.expect("get") == content);
+    // Far enough apart to be read side by side.
+    let wanted: Vec<_> = (0..20u64).map(|i| i << 20..(i << 20) + 1000).rev().collect();
+    for (w, got) in wanted.iter().zip(bucket.get_ranges("large", &wanted).await.expect("ranges")) {
+        assert!(got == content.slice(w.start as usize..w.end as usize), "{w:?}");
+    }
+}
+
+async fn the_self_test_passes_and_leaves_nothing(bucket: &Bucket) {
+    self_test::run(bucket, 1).await.expect("the self-test");
+    assert!(bucket.list(self_test::FOLDER).try_collect::<Vec<_>>().await.expect("list").is_empty());
+}
+
+async fn everything_can_be_deleted(bucket: &Bucket) {
+    let keys: Vec<_> = bucket.list("").map_ok(|o| o.key).try_collect().await.expect("list");
+    assert!(keys.len() > MANY, "{}", keys.len());
+    futures::stream::iter(keys)
+        .map(|key| async move { bucket.delete(&key).await.expect("delete") })
+        .buffer_unordered(16)
+        .for_each(|()| async {})
+        .await;
+    assert!(bucket.list("").try_collect::<Vec<_>>().await.expect("list").is_empty());
+    assert!(bucket.list_dirs("").await.expect("dirs").is_empty());
 }

@@ -1,5 +1,6 @@
-//! A store that fails and dawdles on purpose, around any other.
+//! A store that fails, dawdles and lies on purpose, around any other.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
@@ -9,12 +10,13 @@ use bytes::Bytes;
 use flamestore_clock::{Chance, SeededChance};
 use futures::future::BoxFuture;
 use futures::stream::BoxStream;
-use futures::{FutureExt, StreamExt};
+use futures::{FutureExt, StreamExt, TryStreamExt};
 use object_store::path::Path;
 use object_store::{
-    CopyOptions, Error, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore, ObjectStoreExt,
-    PutMode, PutMultipartOptions, PutOptions, PutPayload, PutResult, Result,
+    CopyOptions, Error, GetOptions, GetResult, GetResultPayload, ListResult, MultipartUpload, ObjectMeta, ObjectStore,
+    ObjectStoreExt, PutMode, PutMultipartOptions, PutOptions, PutPayload, PutResult, Result,
 };
+use parking_lot::Mutex;
 
 use crate::observe::Op;
 
@@ -26,6 +28,14 @@ pub enum Verdict {
     FailBefore,
     /// Does it and fails all the same: the answer was lost.
     FailAfter,
+    /// Fails without having done anything, and asks for fewer requests.
+    Throttle,
+    /// Reads give less than they say, without an error; other calls pass.
+    PartialRead,
+    /// Reads give content with one bit that is wrong; other calls pass.
+    FlipBit,
+    /// Listings are those of the last one under the same name that passed; other calls pass.
+    StaleList,
 }
 
 type Rule = dyn Fn(Op, &Path) -> Verdict + Send + Sync;
@@ -37,11 +47,12 @@ pub struct Faulty {
     inner: Arc<dyn ObjectStore>,
     rule: Arc<Rule>,
     delay: Option<Arc<Delay>>,
+    stale: Arc<Stale>,
 }
 
 impl Faulty {
     pub fn by_rule(inner: Arc<dyn ObjectStore>, rule: impl Fn(Op, &Path) -> Verdict + Send + Sync + 'static) -> Self {
-        Faulty { inner, rule: Arc::new(rule), delay: None }
+        Faulty { inner, rule: Arc::new(rule), delay: None, stale: Arc::default() }
     }
 
     /// The same faults for the same seed and order of calls. Shares are in thousandths of all calls.
@@ -62,11 +73,21 @@ impl Faulty {
     }
 
     async fn call<T: Send>(&self, op: Op, path: &Path, call: impl Future<Output = Result<T>> + Send) -> Result<T> {
+        Ok(self.judged(op, path, call).await?.1)
+    }
+
+    /// With what the caller has to do to the answer.
+    async fn judged<T: Send>(
+        &self,
+        op: Op,
+        path: &Path,
+        call: impl Future<Output = Result<T>> + Send,
+    ) -> Result<(Verdict, T)> {
         if let Some(delay) = &self.delay {
             delay(op).await;
         }
-        let fail = |when: &str| {
-            let source = format!("a fault made on purpose {when} {} {path}", op.as_str()).into();
+        let fail = |how: &str| {
+            let source = format!("a fault made on purpose {how} {} {path}", op.as_str()).into();
             Err(Error::Generic { store: "faulty", source })
         };
         match (self.rule)(op, path) {
@@ -75,8 +96,34 @@ impl Faulty {
                 call.await?;
                 fail("after")
             }
-            Verdict::Pass => call.await,
+            Verdict::Throttle => fail("instead of, because there are too many requests:"),
+            lie => Ok((lie, call.await?)),
         }
+    }
+}
+
+type Level = (Vec<Path>, Vec<ObjectMeta>);
+
+/// What listings showed when they last passed, by their names.
+#[derive(Default)]
+struct Stale {
+    objects: Mutex<HashMap<Path, Vec<ObjectMeta>>>,
+    /// Folders and the objects beside them.
+    folders: Mutex<HashMap<Path, Level>>,
+}
+
+fn mangled(lie: Verdict, content: &Bytes) -> Bytes {
+    match lie {
+        Verdict::PartialRead => content.slice(..content.len() / 2),
+        Verdict::FlipBit => {
+            let mut content = content.to_vec();
+            let middle = content.len() / 2;
+            if let Some(byte) = content.get_mut(middle) {
+                *byte ^= 0x10;
+            }
+            content.into()
+        }
+        _ => content.clone(),
     }
 }
 
@@ -109,11 +156,20 @@ impl ObjectStore for Faulty {
             (_, Some(_)) => Op::GetRange,
             _ => Op::Get,
         };
-        self.call(op, location, self.inner.get_opts(location, options)).await
+        let (lie, answer) = self.judged(op, location, self.inner.get_opts(location, options)).await?;
+        if op == Op::Head || !matches!(lie, Verdict::PartialRead | Verdict::FlipBit) {
+            return Ok(answer);
+        }
+        let (meta, range) = (answer.meta.clone(), answer.range.clone());
+        let (attributes, extensions) = (answer.attributes.clone(), answer.extensions.clone());
+        let content = mangled(lie, &answer.bytes().await?);
+        let payload = GetResultPayload::Stream(futures::stream::once(async { Ok(content) }).boxed());
+        Ok(GetResult { payload, meta, range, attributes, extensions })
     }
 
     async fn get_ranges(&self, location: &Path, ranges: &[Range<u64>]) -> Result<Vec<Bytes>> {
-        self.call(Op::GetRange, location, self.inner.get_ranges(location, ranges)).await
+        let (lie, answer) = self.judged(Op::GetRange, location, self.inner.get_ranges(location, ranges)).await?;
+        Ok(answer.iter().map(|content| mangled(lie, content)).collect())
     }
 
     fn delete_stream(&self, locations: BoxStream<'static, Result<Path>>) -> BoxStream<'static, Result<Path>> {
@@ -134,8 +190,15 @@ impl ObjectStore for Faulty {
         let (this, prefix) = (self.clone(), prefix.cloned());
         async move {
             let path = prefix.clone().unwrap_or_default();
-            match this.call(Op::List, &path, async { Ok(()) }).await {
-                Ok(()) => this.inner.list(prefix.as_ref()),
+            let listed = match this.judged(Op::List, &path, async { Ok(()) }).await {
+                Err(e) => Err(e),
+                Ok((Verdict::StaleList, ())) => Ok(this.stale.objects.lock().get(&path).cloned().unwrap_or_default()),
+                Ok(_) => this.inner.list(prefix.as_ref()).try_collect::<Vec<_>>().await.inspect(|objects| {
+                    this.stale.objects.lock().insert(path, objects.clone());
+                }),
+            };
+            match listed {
+                Ok(objects) => futures::stream::iter(objects.into_iter().map(Ok)).boxed(),
                 Err(e) => futures::stream::once(async { Err(e) }).boxed(),
             }
         }
@@ -145,7 +208,13 @@ impl ObjectStore for Faulty {
 
     async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {
         let path = prefix.cloned().unwrap_or_default();
-        self.call(Op::List, &path, self.inner.list_with_delimiter(prefix)).await
+        let (lie, listed) = self.judged(Op::List, &path, self.inner.list_with_delimiter(prefix)).await?;
+        if lie == Verdict::StaleList {
+            let (common_prefixes, objects) = self.stale.folders.lock().get(&path).cloned().unwrap_or_default();
+            return Ok(ListResult { common_prefixes, objects, ..listed });
+        }
+        self.stale.folders.lock().insert(path, (listed.common_prefixes.clone(), listed.objects.clone()));
+        Ok(listed)
     }
 
     async fn copy_opts(&self, from: &Path, to: &Path, options: CopyOptions) -> Result<()> {

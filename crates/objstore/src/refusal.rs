@@ -3,6 +3,16 @@
 use flamestore_model::{Fault, FaultId, Kind};
 use object_store::Error;
 
+/// An answer that may be right next time.
+pub(crate) fn again(key: &str, what: &str) -> Fault {
+    Fault::of(FaultId::BucketFailing, format!("bucket: {key:?} {what}; the call can be repeated"))
+}
+
+/// The client of a store cannot be made of what the keys under `keys` say.
+pub(crate) fn unusable(keys: &str, error: Error) -> Fault {
+    Fault::invalid(format!("the bucket cannot be opened as the keys {keys}.* say")).caused_by(error)
+}
+
 /// What the caller should do about an error of the store, with the key in the sentence and the error as its source.
 pub(crate) fn of(error: Error, doing: &str, key: &str) -> Fault {
     let (kind, hint) = match &error {

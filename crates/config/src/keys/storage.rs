@@ -2,7 +2,7 @@
 
 use crate::key::{Key, Kind::*};
 
-const SSE: &str = "set encryption on the bucket itself, and leave this empty";
+const SSE_CONTEXT: &str = "objects are encrypted without a context: set one on the bucket itself, and leave this empty";
 
 pub(super) const KEYS: &[Key] = &[
     Key::active(
@@ -20,7 +20,7 @@ pub(super) const KEYS: &[Key] = &[
         "storage.s3.endpoint",
         Text,
         "",
-        "Host of the store, with its port where it is not the usual one.",
+        "Host of the store, with its port where it is not the usual one; empty = Amazon's.",
     ),
     Key::active("storage.s3.region", "storage.s3.region", Text, "", "Region of the bucket."),
     Key::active("storage.s3.bucket_name", "storage.s3.bucket-name", Text, "", "Name of the bucket."),
@@ -54,9 +54,21 @@ pub(super) const KEYS: &[Key] = &[
         "false",
         "Finds credentials as AWS's own tools do.",
     ),
-    Key::refused("storage.s3.sse.type", "storage.s3.sse.type", Text, SSE),
-    Key::refused("storage.s3.sse.kms_key_id", "storage.s3.sse.kms-key-id", Text, SSE),
-    Key::refused("storage.s3.sse.kms_encryption_context", "storage.s3.sse.kms-encryption-context", Text, SSE),
+    Key::active(
+        "storage.s3.sse.type",
+        "storage.s3.sse.type",
+        Text,
+        "",
+        "Encryption that each object is written with: SSE-S3 or SSE-KMS; empty = what the bucket is set to.",
+    ),
+    Key::active(
+        "storage.s3.sse.kms_key_id",
+        "storage.s3.sse.kms-key-id",
+        Text,
+        "",
+        "Key of SSE-KMS; empty = the account's default key.",
+    ),
+    Key::refused("storage.s3.sse.kms_encryption_context", "storage.s3.sse.kms-encryption-context", Text, SSE_CONTEXT),
     Key::active("storage.gcs.bucket_name", "storage.gcs.bucket-name", Text, "", "Name of the bucket."),
     Key::active(
         "storage.gcs.service_account",
@@ -64,6 +76,13 @@ pub(super) const KEYS: &[Key] = &[
         Secret,
         "",
         "Service account as JSON; empty = found in the environment of the machine.",
+    ),
+    Key::ours(
+        "storage.gcs.endpoint",
+        "storage.gcs.endpoint",
+        Text,
+        "",
+        "URL of another host than Google's; with http:// it is an emulator, and no credentials are sent.",
     ),
     Key::active("storage.azure.account_name", "storage.azure.account-name", Text, "", "Name of the storage account."),
     Key::active("storage.azure.account_key", "storage.azure.account-key", Secret, "", "Key of the account."),
