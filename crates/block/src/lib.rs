@@ -18,4 +18,4 @@ pub use meta::{Meta, Origin};
 pub use read::{Block, BlockCache, Whole};
 pub use ulid::Ulid;
 pub use upload::{Committed, upload};
-pub use write::{BlockMeta, DatasetInput, ProfileInput, SeriesInput, Values, Written, write_block};
+pub use write::{BlockMeta, DatasetInput, ProfileInput, SeriesInput, Written, write_block};

@@ -15,7 +15,7 @@ mod table;
 use bytes::Bytes;
 use flamestore_model::{Fault, TenantId};
 
-pub use input::{DatasetInput, ProfileInput, SeriesInput, Values};
+pub use input::{DatasetInput, ProfileInput, SeriesInput};
 pub use runs::MAX_GROUP_ROWS;
 
 use crate::layout::{Table, VERSION};

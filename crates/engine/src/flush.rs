@@ -11,7 +11,7 @@ use std::time::Duration;
 use fail::fail_point;
 use flamestore_block::ulid::block_id;
 use flamestore_block::{
-    Block, BlockMeta, DatasetInput, Origin, ProfileInput, SeriesInput, Values, Written, upload, write_block,
+    Block, BlockMeta, DatasetInput, Origin, ProfileInput, SeriesInput, Written, upload, write_block,
 };
 use flamestore_head::DatasetHead;
 use flamestore_model::{Fault, TenantId};
@@ -161,10 +161,7 @@ impl DatasetInput for Input<'_> {
                 duration_nanos: profile.duration_nanos,
                 profile_id: profile.profile_id,
                 stacks: profile.samples.stacks,
-                values: match profile.samples.values {
-                    flamestore_head::Values::Narrow(values) => Values::Narrow(values),
-                    flamestore_head::Values::Wide(values) => Values::Wide(values),
-                },
+                values: profile.samples.values,
                 span_ids: profile.samples.span_ids,
                 trace_ids: profile.samples.trace_ids,
             })),

@@ -7,12 +7,11 @@
 mod arena;
 mod cost;
 pub mod dataset;
-mod filter;
 pub mod samples;
 mod select;
 mod series;
 pub mod sorted;
 
 pub use dataset::{Appended, DatasetHead};
-pub use samples::{Samples, Values};
+pub use samples::Samples;
 pub use sorted::{SortedSeries, StoredProfile};

@@ -1,39 +1,8 @@
 //! The samples of all profiles of a dataset, as columns.
 
-use flamestore_model::Fault;
+use flamestore_model::{Fault, Links, Values};
 
 use crate::arena::{Arena, At};
-
-/// Values in the width they are stored in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Values<'a> {
-    Narrow(&'a [u32]),
-    Wide(&'a [i64]),
-}
-
-impl<'a> Values<'a> {
-    pub fn len(&self) -> usize {
-        match self {
-            Values::Narrow(v) => v.len(),
-            Values::Wide(v) => v.len(),
-        }
-    }
-
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
-    pub fn iter(self) -> impl ExactSizeIterator<Item = i64> + 'a {
-        (0..self.len()).map(move |i| self.at(i))
-    }
-
-    pub(crate) fn at(&self, i: usize) -> i64 {
-        match self {
-            Values::Narrow(v) => i64::from(v[i]),
-            Values::Wide(v) => v[i],
-        }
-    }
-}
 
 /// The samples of one profile: columns of equal length. A stack may come more than once, with other spans.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,6 +15,16 @@ pub struct Samples<'a> {
     pub span_ids: &'a [u64],
     /// 0: none. Empty when no sample of the profile has a trace.
     pub trace_ids: &'a [u128],
+}
+
+impl<'a> Samples<'a> {
+    /// The positions of the samples with one of the spans and traces.
+    pub(crate) fn with(self, links: &Links) -> impl Iterator<Item = usize> {
+        (0..self.stacks.len()).filter(move |&i| {
+            let span = self.span_ids.get(i).copied().unwrap_or(0);
+            links.hold(span, self.trace_ids.get(i).copied().unwrap_or(0))
+        })
+    }
 }
 
 /// Where the samples of one profile are.

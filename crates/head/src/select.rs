@@ -6,12 +6,11 @@ use std::collections::BTreeMap;
 
 use flamestore_flamegraph::heatmap::{Observed, ObservedSeries};
 use flamestore_flamegraph::{ProfileMerge, TreeMerger, fold};
-use flamestore_model::{Point, Select, SeriesInfo, SeriesPoints, TreeQuery};
+use flamestore_model::{Filter, Point, Select, SeriesInfo, SeriesPoints, TreeQuery, Values};
 use flamestore_symbols::wanted::wanted;
 
 use crate::dataset::DatasetHead;
-use crate::filter::Filter;
-use crate::samples::{Samples, Values};
+use crate::samples::Samples;
 use crate::series::Row;
 
 impl DatasetHead {
@@ -20,12 +19,12 @@ impl DatasetHead {
     pub fn series(&self, select: &Select) -> Vec<SeriesInfo> {
         let filter = Filter::new(select);
         let matches = |row: &&Row| {
-            filter.takes(row)
-                && (!filter.looks_at_samples() || filter.matching(self.samples.get(&row.samples)).next().is_some())
+            row.matches(&filter)
+                && (!filter.looks_at_samples() || self.samples.get(&row.samples).with(filter.links()).next().is_some())
         };
         self.series
             .iter()
-            .filter(|series| filter.admits(series))
+            .filter(|series| series.may_match(&filter))
             .filter_map(|series| {
                 let profiles = series.rows.iter().filter(matches).count() as u64;
                 (profiles > 0).then(|| SeriesInfo { labels: series.labels.clone(), range: series.range, profiles })
@@ -46,20 +45,20 @@ impl DatasetHead {
                 return Some(row.total);
             }
             let samples = self.samples.get(&row.samples);
-            filter
-                .matching(samples)
+            samples
+                .with(filter.links())
                 .filter(|&i| wanted(samples.stacks[i]))
                 .map(|i| samples.values.at(i))
                 .reduce(i64::wrapping_add)
         };
         self.series
             .iter()
-            .filter(|series| filter.admits(series))
+            .filter(|series| series.may_match(&filter))
             .filter_map(|series| {
                 let points: Vec<Point> = series
                     .rows
                     .iter()
-                    .filter(|row| filter.takes(row))
+                    .filter(|row| row.matches(&filter))
                     .filter_map(|row| {
                         let total = total(row)?;
                         Some(Point { time_nanos: row.time_nanos, total, profile_id: row.profile_id })
@@ -76,7 +75,7 @@ impl DatasetHead {
         let of_row = |row: &Row| {
             let samples = self.samples.get(&row.samples);
             let mut sums: BTreeMap<(u64, u128), i64> = BTreeMap::new();
-            for i in filter.matching(samples) {
+            for i in samples.with(filter.links()) {
                 let span_id = samples.span_ids.get(i).copied().unwrap_or(0);
                 if span_id != 0 {
                     let trace_id = samples.trace_ids.get(i).copied().unwrap_or(0);
@@ -95,9 +94,9 @@ impl DatasetHead {
         };
         self.series
             .iter()
-            .filter(|series| filter.admits(series))
+            .filter(|series| series.may_match(&filter))
             .filter_map(|series| {
-                let rows = series.rows.iter().filter(|row| filter.takes(row));
+                let rows = series.rows.iter().filter(|row| row.matches(&filter));
                 let observed: Vec<Observed> = rows.flat_map(of_row).collect();
                 (!observed.is_empty()).then(|| ObservedSeries { labels: series.labels.clone(), observed })
             })
@@ -125,14 +124,14 @@ impl DatasetHead {
     pub fn sums(&self, select: &Select) -> Option<Vec<i64>> {
         let filter = Filter::new(select);
         let mut sums = Vec::new();
-        for series in self.series.iter().filter(|series| filter.admits(series)) {
-            for row in series.rows.iter().filter(|row| filter.takes(row)) {
+        for series in self.series.iter().filter(|series| series.may_match(&filter)) {
+            for row in series.rows.iter().filter(|row| row.matches(&filter)) {
                 if sums.is_empty() {
                     sums.resize(self.symbols().stacks.parent.len(), 0);
                 }
                 let samples = self.samples.get(&row.samples);
                 if filter.looks_at_samples() {
-                    for i in filter.matching(samples) {
+                    for i in samples.with(filter.links()) {
                         add_one(&mut sums, samples.stacks[i], samples.values.at(i));
                     }
                 } else {

@@ -1,7 +1,7 @@
 //! The series of a dataset and the profiles of each.
 
 use flamestore_model::labels::names;
-use flamestore_model::{Fault, Fingerprint, Label, Labels, ProfileId, TimeRange};
+use flamestore_model::{Fault, Filter, Fingerprint, Label, Labels, ProfileId, TimeRange};
 use hashbrown::HashTable;
 
 use crate::samples::Place;
@@ -15,6 +15,13 @@ pub(crate) struct Row {
     /// Sum of the values, modulo 2^64.
     pub(crate) total: i64,
     pub(crate) samples: Place,
+}
+
+impl Row {
+    /// Whether the profile matches, its samples aside.
+    pub(crate) fn matches(&self, filter: &Filter<'_>) -> bool {
+        filter.takes(self.time_nanos, Some(&self.profile_id))
+    }
 }
 
 #[derive(Debug)]
@@ -31,6 +38,11 @@ impl Series {
     /// As the label says it; empty without one.
     pub(crate) fn profile_type(&self) -> &str {
         self.labels.get(names::PROFILE_TYPE).unwrap_or("")
+    }
+
+    /// Whether it can have matching profiles.
+    pub(crate) fn may_match(&self, filter: &Filter<'_>) -> bool {
+        filter.admits(self.range, self.profile_type(), &self.labels)
     }
 
     /// Of its labels and its list of profiles.

@@ -4,6 +4,7 @@
 
 pub mod cost;
 pub mod fault;
+pub mod filter;
 pub mod ids;
 pub mod labels;
 pub mod profile_type;
@@ -13,9 +14,11 @@ pub mod selector;
 pub mod stacks;
 pub mod tenant;
 pub mod time;
+pub mod values;
 
 pub use cost::{Cost, QueryCost};
 pub use fault::{Discard, Fault, FaultId, Kind};
+pub use filter::{Filter, Links};
 pub use ids::ProfileId;
 pub use labels::{Fingerprint, Label, Labels, LabelsBuilder};
 pub use profile_type::ProfileType;
@@ -25,3 +28,4 @@ pub use selector::{MatchOp, Matcher, Selector};
 pub use stacks::{FrameFilter, FramePatterns, FrameVerdict, StackFilter};
 pub use tenant::TenantId;
 pub use time::TimeRange;
+pub use values::Values;

@@ -1,11 +1,10 @@
 //! What a query would read of a block.
 
-use flamestore_model::{Cost, Fault, Select};
+use flamestore_model::{Cost, Fault, Filter, Select};
 
 use crate::layout::Table;
 use crate::meta::DatasetRows;
 use crate::read::Block;
-use crate::read::filter::Filter;
 
 impl Block {
     /// What answering would read. With `exact`, lists of series are looked through (and stay in the cache); without, nothing

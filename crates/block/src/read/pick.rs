@@ -2,10 +2,9 @@
 
 use std::ops::Range;
 
-use flamestore_model::{Fault, ProfileId};
+use flamestore_model::{Fault, Filter, ProfileId};
 
 use crate::layout::Table;
-use crate::read::filter::Filter;
 use crate::read::series::{SeriesRow, SeriesRows};
 use crate::read::{Block, blocking};
 use crate::refusal::corrupt;
@@ -69,10 +68,10 @@ impl Block {
         profiles: bool,
     ) -> Result<Picked, Fault> {
         let known = self.dataset(dataset)?.rows;
-        let admitted: Vec<usize> = (0..rows.len()).filter(|i| filter.admits(&rows[*i])).collect();
+        let admitted: Vec<usize> = (0..rows.len()).filter(|i| may_match(filter, &rows[*i])).collect();
         // Only these need a look at their profiles.
         let looked_at: Vec<usize> =
-            admitted.iter().copied().filter(|i| profiles || !filter.takes_all(&rows[*i])).collect();
+            admitted.iter().copied().filter(|i| profiles || !filter.takes_all(rows[*i].range)).collect();
         let ranges: Vec<Range<u64>> = looked_at.iter().map(|i| profile_rows(&rows[*i])).collect();
         let inside = |r: &Range<u64>, all: Range<u64>| all.start <= r.start && r.end <= all.end;
         if ranges.iter().any(|r| !inside(r, known.profiles.range()))
@@ -165,6 +164,10 @@ impl Looked {
         }
         Ok(())
     }
+}
+
+fn may_match(filter: &Filter<'_>, row: &SeriesRow) -> bool {
+    filter.admits(row.range, &row.profile_type, &row.labels)
 }
 
 fn profile_rows(row: &SeriesRow) -> Range<u64> {

@@ -2,12 +2,11 @@
 
 use std::ops::Range;
 
-use flamestore_model::Fault;
+use flamestore_model::{Fault, Filter, Links};
 use parquet::data_type::{FixedLenByteArray, FixedLenByteArrayType, Int32Type, Int64Type};
 
 use crate::layout::Table;
 use crate::read::columns::{Checked, Cursor, Decoded};
-use crate::read::filter::{Filter, Links};
 use crate::read::{Block, blocking};
 use crate::refusal::corrupt;
 
@@ -80,13 +79,13 @@ impl Block {
     ) -> Result<S, Fault> {
         let mut paths = vec!["stacktrace_id", "value"];
         let wanted = |filtered: bool| filtered || ids == Ids::All;
-        paths.extend(wanted(filter.links.span_ids.is_some()).then_some("span_id"));
-        paths.extend(wanted(filter.links.trace_ids.is_some()).then_some("trace_id"));
+        paths.extend(wanted(filter.links().looks_at_spans()).then_some("span_id"));
+        paths.extend(wanted(filter.links().looks_at_traces()).then_some("trace_id"));
         let visit = std::sync::Arc::new(visit);
         for portion in portions(ranges) {
             let rows: Vec<_> = portion.iter().map(|(_, r)| r.clone()).collect();
             let columns = self.columns(Table::Samples, &paths, &rows).await?;
-            let (links, visit) = (filter.links.clone(), visit.clone());
+            let (links, visit) = (filter.links().clone(), visit.clone());
             state = blocking(move || {
                 let columns = columns.check()?;
                 let mut scan = Scan::new(&columns, &links, ids);
@@ -183,13 +182,13 @@ impl<'c> Scan<'c> {
         self.spans.clear();
         self.traces.clear();
         let wanted = |filtered: bool| filtered || self.ids == Ids::All;
-        if wanted(self.links.span_ids.is_some()) && self.columns.has("span_id") {
+        if wanted(self.links.looks_at_spans()) && self.columns.has("span_id") {
             let ids = optional_ids(&mut self.span, self.columns, "span_id", group, at, n)?;
             for id in ids {
                 self.spans.push(id.map_or(Ok(0), |id| Ok(u64::from_be_bytes(bytes(&id, self.columns)?)))?);
             }
         }
-        if wanted(self.links.trace_ids.is_some()) && self.columns.has("trace_id") {
+        if wanted(self.links.looks_at_traces()) && self.columns.has("trace_id") {
             let ids = optional_ids(&mut self.trace, self.columns, "trace_id", group, at, n)?;
             for id in ids {
                 self.traces.push(id.map_or(Ok(0), |id| Ok(u128::from_be_bytes(bytes(&id, self.columns)?)))?);

@@ -1,6 +1,6 @@
 //! What a block is made of, borrowed from whoever holds it.
 
-use flamestore_model::{Labels, ProfileId};
+use flamestore_model::{Labels, ProfileId, Values};
 use flamestore_symbols::Symbols;
 
 /// The profiles of one service. Read several times over, in the same order each time.
@@ -36,39 +36,4 @@ pub struct ProfileInput<'a> {
     pub span_ids: &'a [u64],
     /// 0: none. As long as `stacks`, or empty.
     pub trace_ids: &'a [u128],
-}
-
-/// Values in the width they are held in.
-#[derive(Debug, Clone, Copy)]
-pub enum Values<'a> {
-    Narrow(&'a [u32]),
-    Wide(&'a [i64]),
-}
-
-impl Values<'_> {
-    pub fn len(&self) -> usize {
-        match self {
-            Values::Narrow(v) => v.len(),
-            Values::Wide(v) => v.len(),
-        }
-    }
-
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
-    /// Calls `f` with each value, in order.
-    pub(crate) fn each(&self, mut f: impl FnMut(usize, i64)) {
-        match self {
-            Values::Narrow(v) => v.iter().enumerate().for_each(|(i, v)| f(i, i64::from(*v))),
-            Values::Wide(v) => v.iter().enumerate().for_each(|(i, v)| f(i, *v)),
-        }
-    }
-
-    /// The sum, modulo 2^64, as everywhere.
-    pub(crate) fn total(&self) -> i64 {
-        let mut total = 0i64;
-        self.each(|_, v| total = total.wrapping_add(v));
-        total
-    }
 }

@@ -1,7 +1,7 @@
 //! Profiles held in plain vectors, as input for the writer and as the truth to compare with.
 
-use flamestore_block::{DatasetInput, ProfileInput, SeriesInput, Values};
-use flamestore_model::{Labels, ProfileId};
+use flamestore_block::{DatasetInput, ProfileInput, SeriesInput};
+use flamestore_model::{Labels, ProfileId, Values};
 use flamestore_symbols::Symbols;
 use flamestore_symbols::tables::{NO_MAPPING, ROOT};
 
