@@ -1,9 +1,12 @@
-//! OTLP as the generated Go types of three released revisions send it, by gRPC and HTTP.
+//! OTLP as the generated Go types of three released revisions send it, by gRPC and HTTP, and as the Collector writes it.
 
 use std::process::Command;
 
-use flamestore_tests::client::CPU;
+use flamestore_clock::{Clock, SystemClock};
+use flamestore_tests::client::{CPU, Flame};
 use flamestore_tests::{Server, tools};
+
+use serde_json::json;
 
 use super::arrived::flame;
 use super::{go_build, number, work};
@@ -37,6 +40,33 @@ fn every_released_revision_of_otlp_arrives_in_every_way() {
             assert_eq!(all.self_values["idleForFlamestore"], idle, "{service}");
             let tagged = flame(&server, CPU, &format!(r#"{{service_name="{service}", phase="spin"}}"#));
             assert_eq!(tagged.total, busy, "{service}");
+        }
+    }
+}
+
+#[test]
+fn what_the_collector_writes_arrives_with_its_spans() {
+    if !tools::have("go", "go", &["version"]) {
+        return;
+    }
+    let program = go_build("collector", &[], "collector");
+    let server = Server::start(&[]);
+    let did = work(Command::new(program).arg(server.http().to_string()));
+    let (busy, now) = (number(&did, "work_ns"), SystemClock::default().now_nanos() / 1_000_000);
+    for service in did["services"].as_array().expect("services") {
+        let service = service.as_str().expect("a name");
+        let selector = format!(r#"{{service_name="{service}", region="eu"}}"#);
+        let all = flame(&server, CPU, &selector);
+        assert_eq!(all.self_values["workForFlamestore"], busy, "{service}");
+        for (ids, wanted) in [("spanSelector", &did["span"]), ("traceIdSelector", &did["trace"])] {
+            let answer = server.client().call(
+                "querier.v1.QuerierService/SelectMergeStacktraces",
+                &json!({
+                    "profileTypeID": CPU, "labelSelector": selector, ids: [wanted],
+                    "start": now - 3_600_000, "end": now + 60_000,
+                }),
+            );
+            assert_eq!(Flame::read(&answer["flamegraph"]).total, busy, "{service} {ids}");
         }
     }
 }

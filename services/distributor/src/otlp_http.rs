@@ -20,6 +20,7 @@ use crate::otlp::{self, EXPORT_PATH};
 use crate::push::{Distributor, MAX_INFLATED_BYTES};
 
 const REQUEST: &str = "opentelemetry.proto.collector.profiles.v1development.ExportProfilesServiceRequest";
+const PROFILES: &str = "opentelemetry.proto.profiles.v1development";
 /// What opentelemetry-proto 1.8 named otherwise in JSON, or had besides; on the wire it is told apart by its fields.
 const EARLIER_NAMES: [(&str, &str, Option<&str>); 6] = [
     ("Profile", "sample", Some("samples")),
@@ -39,7 +40,10 @@ const JSON: HeaderValue = HeaderValue::from_static("application/json");
 pub fn routes(distributor: Arc<Distributor>) -> Result<Router, Fault> {
     let (mut schema, _) = Schema::from_descriptor_sets(&[flamestore_proto::DESCRIPTOR_SET])?;
     for (message, name, field) in EARLIER_NAMES {
-        schema.also(&format!("opentelemetry.proto.profiles.v1development.{message}"), name, field)?;
+        schema.also(&format!("{PROFILES}.{message}"), name, field)?;
+    }
+    for identifier in ["trace_id", "span_id"] {
+        schema.hex(&format!("{PROFILES}.Link"), identifier)?;
     }
     let request = schema.find(REQUEST).ok_or_else(|| Fault::internal(format!("no such message {REQUEST}")))?;
     let handler = Arc::new(Handler { distributor, schema, request });

@@ -275,6 +275,11 @@ impl Value<'_, '_> {
             Shape::Bytes => {
                 self.tag();
                 let start = self.out.len();
+                if let Some(identifier) = identifier(text).filter(|_| self.field.hex) {
+                    self.out.extend(identifier);
+                    put_length_before(self.out, start);
+                    return Ok(true);
+                }
                 let web = text.bytes().any(|c| c == b'-' || c == b'_');
                 let base64 = if web { &WEB_BASE64 } else { &BASE64 };
                 if let Err(e) = base64.decode_vec(text, self.out) {
@@ -390,6 +395,15 @@ const LENIENT: GeneralPurposeConfig = GeneralPurposeConfig::new()
     .with_decode_padding_mode(DecodePaddingMode::Indifferent);
 const BASE64: GeneralPurpose = GeneralPurpose::new(&alphabet::STANDARD, LENIENT);
 const WEB_BASE64: GeneralPurpose = GeneralPurpose::new(&alphabet::URL_SAFE, LENIENT);
+
+/// 8 or 16 bytes in hexadecimal. In base64 they have other lengths.
+fn identifier(text: &str) -> Option<Vec<u8>> {
+    if !matches!(text.len(), 16 | 32) {
+        return None;
+    }
+    let digits: Option<Vec<u8>> = text.chars().map(|c| c.to_digit(16).map(|digit| digit as u8)).collect();
+    Some(digits?.chunks_exact(2).map(|pair| pair.iter().fold(0, |byte, digit| byte << 4 | digit)).collect())
+}
 
 /// The JSON name, out of `"name":`.
 fn name(field: &Field) -> &str {

@@ -40,6 +40,8 @@ pub(super) struct Field {
     pub(super) presence: bool,
     /// Which of the message's choices it belongs to.
     pub(super) oneof: Option<u32>,
+    /// Bytes that may be given in hexadecimal: see [`Schema::hex`].
+    pub(super) hex: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -120,6 +122,19 @@ impl Schema {
         Ok(())
     }
 
+    /// Lets JSON give the identifier in a field, of 8 or 16 bytes, in hexadecimal too, as OTLP has it.
+    ///
+    /// # Errors
+    /// `Internal` when there is no such message or field.
+    pub fn hex(&mut self, message: &str, field: &str) -> Result<(), Fault> {
+        let missing = || Fault::internal(format!("{message} has no field {field}"));
+        let at = *self.by_name.get(message).ok_or_else(missing)?;
+        let message = self.messages.get_mut(at).ok_or_else(missing)?;
+        let at = message.by_json.get(field).copied().flatten().ok_or_else(missing)?;
+        message.fields.get_mut(at).ok_or_else(missing)?.hex = true;
+        Ok(())
+    }
+
     fn message(&self, message: &MessageDescriptor, enums: &HashMap<String, usize>) -> Result<Message, Fault> {
         let mut descriptors: Vec<FieldDescriptor> = message.fields().collect();
         descriptors.sort_by_key(FieldDescriptor::number);
@@ -163,6 +178,7 @@ impl Schema {
                 repeated: field.is_list(),
                 presence: field.supports_presence(),
                 oneof: oneof.and_then(|o| u32::try_from(o).ok()),
+                hex: false,
             });
         }
         Ok(Message { fields, by_json, is_timestamp: message.full_name() == TIMESTAMP })

@@ -148,6 +148,24 @@ fn earlier_names_of_fields_are_taken_or_left_out() {
     assert!(schema.also("querier.v1.Nothing", "x", None).is_err());
 }
 
+#[test]
+fn identifiers_come_in_hexadecimal_or_base64() {
+    let (mut schema, _) = schema();
+    let message = "opentelemetry.proto.profiles.v1development.Link";
+    schema.hex(message, "span_id").unwrap();
+    assert!(schema.hex(message, "nothing").is_err());
+    let read = |json: &str| {
+        let mut wire = Vec::new();
+        schema.read(schema.find(message).unwrap(), json.as_bytes(), Unknown::Refuse, &mut wire).unwrap();
+        wire
+    };
+    let expected = [&[0x12, 8][..], &[0xde, 0xad, 0xbe, 0xef, 0, 1, 2, 3]].concat();
+    for spelling in ["deadbeef00010203", "DEADBEEF00010203", "3q2+7wABAgM="] {
+        assert_eq!(read(&format!(r#"{{"spanId":"{spelling}"}}"#)), expected, "{spelling}");
+    }
+    assert_eq!(read(r#"{"traceId":"deadbeef00010203"}"#).len(), 14, "base64, as that field was not named");
+}
+
 /// Numbers by value: 15 is 15.0.
 fn plain(value: serde_json::Value) -> serde_json::Value {
     use serde_json::Value;
