@@ -2,7 +2,7 @@
 
 use flamestore_model::{Fault, FaultId};
 
-/// Bounds of the decoders. Memory in use while decoding stays within a small multiple of the larger of the body and
+/// Bounds of the decoders. Memory in use while decoding stays within sixteen times the larger of the body and
 /// `max_inflated_bytes`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Caps {

@@ -15,12 +15,14 @@ use flamestore_model::{Fault, FaultId, Kind};
 
 use crate::caps::Caps;
 use crate::ingested::Ingested;
-use crate::otlp::dictionary::{Attribute, Dictionary, Scalar};
+use crate::otlp::dictionary::{Attribute, Dictionary, Scalar, too_long};
 use crate::otlp::revision::{Request, Revision};
-use crate::protobuf::{Broken, Fields, Value};
+use crate::protobuf::{Broken, Fields, Value, messages};
 
 pub use dictionary::MAX_TABLE_ENTRIES;
 
+/// Most attributes of a resource, and of a scope. They become labels, of which a series may have a few dozen.
+const MAX_ORIGIN_ATTRIBUTES: usize = 1 << 12;
 const SERVICE_NAME: &[u8] = b"service.name";
 const EXECUTABLE_NAME: &[u8] = b"process.executable.name";
 const UNKNOWN_SERVICE: &str = "unknown_service";
@@ -49,7 +51,7 @@ pub fn read(body: &[u8], now_nanos: i64, caps: &Caps) -> Result<Export, Fault> {
     };
     let mut reader = Reader { revision, now_nanos, caps, budget: caps.max_inflated_bytes, export: Export::default() };
     let dictionary = Dictionary::read(&request.dictionaries, revision)?;
-    for message in &request.resource_profiles {
+    for message in messages(body, 1) {
         reader.resource(message, &dictionary)?;
     }
     Ok(reader.export)
@@ -75,18 +77,8 @@ struct Origin<'a> {
 
 impl Reader<'_> {
     fn resource<'a>(&mut self, message: &'a [u8], dictionary: &Dictionary<'a>) -> Result<(), Fault> {
-        let (mut attributes, mut scopes) = (Vec::new(), Vec::new());
-        for field in Fields::of(message) {
-            match field.map_err(broken)? {
-                (1, Value::Bytes(resource)) => key_values(resource, 1, dictionary, &mut attributes).map_err(broken)?,
-                (2, Value::Bytes(scope)) => scopes.push(scope),
-                _ => {}
-            }
-        }
-        for scope in scopes {
-            self.scope(scope, &attributes, dictionary)?;
-        }
-        Ok(())
+        let attributes = attributes(message, 1, dictionary)?;
+        messages(message, 2).try_for_each(|scope| self.scope(scope, &attributes, dictionary))
     }
 
     fn scope<'a>(
@@ -95,16 +87,9 @@ impl Reader<'_> {
         of_resource: &[Attribute<'a>],
         dictionary: &Dictionary<'a>,
     ) -> Result<(), Fault> {
-        let (mut of_scope, mut profiles) = (Vec::new(), Vec::new());
-        for field in Fields::of(message) {
-            match field.map_err(broken)? {
-                (1, Value::Bytes(scope)) => key_values(scope, 3, dictionary, &mut of_scope).map_err(broken)?,
-                (2, Value::Bytes(profile)) => profiles.push(profile),
-                _ => {}
-            }
-        }
+        let of_scope = attributes(message, 3, dictionary)?;
         let origin = self.origin(of_resource, &of_scope)?;
-        for message in profiles {
+        for message in messages(message, 2) {
             let own_tables = match self.revision {
                 Revision::V1_5 => Some(Dictionary::read(&[message], self.revision)?),
                 _ => None,
@@ -163,20 +148,24 @@ impl Reader<'_> {
     }
 }
 
-/// The key-value pairs in a field of a message.
-fn key_values<'a>(
-    message: &'a [u8],
-    number: u32,
-    dictionary: &Dictionary<'a>,
-    out: &mut Vec<Attribute<'a>>,
-) -> Result<(), Broken> {
-    for field in Fields::of(message) {
-        match field? {
-            (n, Value::Bytes(pair)) if n == number => out.push(dictionary.key_value(pair)?),
-            _ => {}
+/// The key-value pairs in a field of the resource or scope, which is field 1 of what it belongs to.
+fn attributes<'a>(of: &'a [u8], number: u32, dictionary: &Dictionary<'a>) -> Result<Vec<Attribute<'a>>, Fault> {
+    let mut attributes = Vec::new();
+    for field in Fields::of(of) {
+        let (1, Value::Bytes(message)) = field.map_err(broken)? else { continue };
+        for field in Fields::of(message) {
+            match field.map_err(broken)? {
+                (n, Value::Bytes(pair)) if n == number => {
+                    attributes.push(dictionary.key_value(pair).map_err(broken)?);
+                }
+                _ => {}
+            }
+            if attributes.len() > MAX_ORIGIN_ATTRIBUTES {
+                return Err(too_long("the attributes of a resource or scope", MAX_ORIGIN_ATTRIBUTES));
+            }
         }
     }
-    Ok(())
+    Ok(attributes)
 }
 
 fn text_bytes(labels: &[(String, String)]) -> usize {

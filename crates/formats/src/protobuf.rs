@@ -84,6 +84,14 @@ impl Value<'_> {
     }
 }
 
+/// The messages in a field of one whose fields have been looked at before. They are not gathered: there may be millions.
+pub(crate) fn messages(message: &[u8], number: u32) -> impl Iterator<Item = &[u8]> {
+    Fields::of(message).filter_map(move |field| match field {
+        Ok((n, Value::Bytes(inside))) if n == number => Some(inside),
+        _ => None,
+    })
+}
+
 /// The numbers of a field 1 that is all of a message.
 pub(crate) fn numbers_of_field_1(message: &[u8], out: &mut Vec<u64>) -> Result<(), Broken> {
     for field in Fields::of(message) {

@@ -7,7 +7,7 @@ mod file;
 
 use std::collections::BTreeMap;
 
-use flamestore_model::{Fault, Kind};
+use flamestore_model::{Fault, FaultId, Kind};
 
 use crate::ingest::{DEFAULT_SAMPLE_RATE, Upload};
 use crate::ingested::{Ingested, Notes};
@@ -16,8 +16,6 @@ use crate::stacks::{NodeId, Stacks};
 use crate::suffix::{self, TreeType};
 
 const SCHEMA: &str = "https://www.speedscope.app/file-format-schema.json";
-/// Profiles of one file: threads, in practice.
-pub(crate) const MAX_PROFILES: usize = 10_000;
 /// The label that tells the profiles of a file apart.
 const PROFILE_NAME: &str = "profile_name";
 
@@ -30,14 +28,9 @@ pub(crate) fn read(upload: &Upload<'_>, body: &[u8], out: &mut Ingested) -> Resu
     if file.schema != SCHEMA {
         return Err(Fault::unprocessable(format!("speedscope: \"$schema\" must be {SCHEMA:?}, not {:?}", file.schema)));
     }
-    if file.profiles.len() > MAX_PROFILES {
-        return Err(Fault::unprocessable(format!(
-            "speedscope: the file has {} profiles, more than {MAX_PROFILES}",
-            file.profiles.len()
-        )));
-    }
     let is_alone = file.profiles.len() == 1;
     let mut merged: BTreeMap<Key<'_>, Stacks> = BTreeMap::new();
+    let mut unfolded = 0usize;
     for (index, profile) in file.profiles.iter().enumerate() {
         let key = Key {
             start_nanos: Unit::of(&profile.unit).nanos(profile.start_value),
@@ -48,8 +41,18 @@ pub(crate) fn read(upload: &Upload<'_>, body: &[u8], out: &mut Ingested) -> Resu
         let (_, tree_type) = service_and_type(upload, &profile.unit, is_alone)?;
         let scale = scale(&profile.unit, tree_type);
         let stacks = merged.entry(key).or_insert_with(|| Stacks::new(&upload.caps));
+        let before = stacks.bytes();
         count(profile, &file.shared.frames, scale, stacks, &mut out.notes)
             .map_err(|fault| fault.at(format_args!("speedscope: profile {index}")))?;
+        // Profiles share the file's frames, so that a small file can unfold into much.
+        unfolded += stacks.bytes() - before;
+        if unfolded > upload.caps.max_inflated_bytes {
+            return Err(Fault::over(
+                FaultId::UnfoldsTooLarge,
+                "speedscope: the profiles of the file unfold to more than allowed",
+                format_args!("{} bytes", upload.caps.max_inflated_bytes),
+            ));
+        }
     }
     for (key, stacks) in &merged {
         let (service, tree_type) = service_and_type(upload, key.unit, is_alone)?;

@@ -150,6 +150,11 @@ impl Stacks {
         if pprof.len() > self.max_bytes { Err(profile_too_large(caps)) } else { Ok(Some(pprof.into())) }
     }
 
+    /// What they take, about, in bytes.
+    pub(crate) fn bytes(&self) -> usize {
+        self.text.len() + std::mem::size_of::<Node>() * self.nodes.len()
+    }
+
     /// Whether the cap is reached, so that more input only costs time.
     pub(crate) fn is_full(&self) -> bool {
         self.is_full
@@ -208,7 +213,7 @@ fn name_of<'t>(text: &'t [u8], ends: &[u32], id: u32) -> &'t [u8] {
 /// The way to the last stack, so that one with the same beginning starts where they part.
 #[derive(Default)]
 pub(crate) struct Path {
-    /// Where each frame ends in the text of the stack, and its node.
+    /// Where each frame ends in the text of the stack, and its node; no deeper than stacks are kept.
     nodes: Vec<(usize, NodeId)>,
 }
 
@@ -224,7 +229,7 @@ impl Path {
             Some((end, node)) => (end + 1, *node),
             None => (0, NodeId::ROOT),
         };
-        while let Some(rest) = stack.get(start..) {
+        while let Some(rest) = stack.get(start..).filter(|_| self.nodes.len() < stacks.max_depth) {
             let end = start + memchr::memchr(b';', rest).unwrap_or(rest.len());
             node = stacks.child(node, stack.get(start..end).unwrap_or_default());
             self.nodes.push((end, node));

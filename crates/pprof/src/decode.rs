@@ -19,6 +19,10 @@ use ids::Ids;
 
 /// Sample types of one profile; each makes a series of its own. Known clients send at most a dozen.
 pub const MAX_SAMPLE_TYPES: usize = 100;
+/// Mappings of one profile: the largest known programs have a few thousand.
+pub const MAX_MAPPINGS: usize = 1 << 16;
+/// What a function without an id and the location that goes with it take at least.
+const MIN_BYTES_WITHOUT_ID: usize = 6;
 
 /// Decodes a pprof file, gzip or plain.
 ///
@@ -48,7 +52,12 @@ struct Scan {
     locations: Ids,
     functions: Ids,
     mappings: Ids,
+    /// How many there are in the file; of too many only the number is kept.
+    sample_types: usize,
+    mappings_seen: usize,
     functions_without_id: usize,
+    /// More than these cannot each have a location.
+    max_functions_without_id: usize,
     location_without_id: bool,
     /// Values of the first sample; all must have as many.
     values_per_sample: Option<usize>,
@@ -84,6 +93,7 @@ const fn known(numbers: &[u32]) -> u32 {
 impl Scan {
     fn profile(&mut self, text: &[u8]) -> Result<(), Broken> {
         const KNOWN: u32 = known(&[1, 2, 3, 4, 5, 6, 9, 10, 11, 12, 14]);
+        self.max_functions_without_id = text.len() / MIN_BYTES_WITHOUT_ID;
         let mut fields = Reader::new(text);
         while !fields.is_done() {
             match fields.key()? {
@@ -98,7 +108,10 @@ impl Scan {
                 (1, BYTES) => {
                     let mut found = ValueType::default();
                     value_type(fields.message()?, &mut found)?;
-                    self.profile.sample_types.push(found);
+                    self.sample_types += 1;
+                    if self.sample_types <= MAX_SAMPLE_TYPES {
+                        self.profile.sample_types.push(found);
+                    }
                 }
                 (9, VARINT) => self.profile.time_nanos = fields.varint()? as i64,
                 (10, VARINT) => self.profile.duration_nanos = fields.varint()? as i64,
@@ -133,7 +146,12 @@ impl Scan {
                 }
                 (1, VARINT) => profile.sample_locations.push(self.locations.slot(fields.varint()?)),
                 (2, VARINT) => profile.values.push(fields.varint()? as i64),
-                (3, BYTES) => profile.labels.push(sample_label(fields.message()?)?),
+                (3, BYTES) => {
+                    // An empty one says nothing, in two bytes.
+                    let label = sample_label(fields.message()?)?;
+                    let says = label.key.offset | label.text.offset | label.num_unit.offset;
+                    profile.labels.extend((says != 0 || label.num != 0).then_some(label));
+                }
                 other => fields.skip(other, KNOWN)?,
             }
         }
@@ -176,8 +194,11 @@ impl Scan {
                 other => fields.skip(other, KNOWN)?,
             }
         }
-        self.mappings.define(id);
-        self.profile.mappings.push(found);
+        self.mappings_seen += 1;
+        if self.mappings_seen <= MAX_MAPPINGS {
+            self.mappings.define(id);
+            self.profile.mappings.push(found);
+        }
         Ok(())
     }
 
@@ -201,9 +222,12 @@ impl Scan {
             found.mapping = self.mappings.slot(mapping);
         }
         found.end_line = self.profile.lines.len() as u32;
-        self.location_without_id |= id == 0;
-        self.locations.define(id);
-        self.profile.locations.push(found);
+        if id == 0 {
+            self.location_without_id = true;
+        } else {
+            self.locations.define(id);
+            self.profile.locations.push(found);
+        }
         Ok(())
     }
 
@@ -241,8 +265,10 @@ impl Scan {
             }
         }
         self.functions_without_id += usize::from(id == 0);
-        self.functions.define(id);
-        self.profile.functions.push(found);
+        if id != 0 || self.functions_without_id <= self.max_functions_without_id {
+            self.functions.define(id);
+            self.profile.functions.push(found);
+        }
         Ok(())
     }
 }
@@ -288,12 +314,16 @@ impl Scan {
     }
 
     fn check_shape(&self) -> Result<(), Fault> {
-        let types = self.profile.sample_types.len();
+        let types = self.sample_types;
         if types == 0 {
             return Err(malformed("empty profile: it has no sample types".into()));
         }
         if types > MAX_SAMPLE_TYPES {
             return Err(malformed(format!("the profile has {types} sample types; limit {MAX_SAMPLE_TYPES}")));
+        }
+        if self.mappings_seen > MAX_MAPPINGS {
+            let mappings = self.mappings_seen;
+            return Err(malformed(format!("the profile has {mappings} mappings; limit {MAX_MAPPINGS}")));
         }
         if self.location_without_id {
             return Err(malformed("a location has id 0: number locations from 1".into()));

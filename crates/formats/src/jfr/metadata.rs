@@ -17,6 +17,8 @@ pub(super) const MAX_DEPTH: u32 = 32;
 const MAX_STRINGS: usize = 1 << 17;
 const MAX_CLASSES: usize = 1 << 15;
 const MAX_FIELDS: usize = 1 << 17;
+/// Deepest stack. Profilers stop at 2048 frames.
+const MAX_FRAMES: usize = 1 << 16;
 /// A class with a longer name is none that anything is made of.
 const MAX_NAME_BYTES: usize = 256;
 const METADATA_EVENT: i64 = 0;
@@ -281,6 +283,9 @@ impl Types {
             let left = cursor.left();
             match (field.slot, field.kind, record.as_deref_mut()) {
                 (Some(Slot::Frames), Kind::Class(class), Some(record)) => {
+                    if record.frames.len() == MAX_FRAMES {
+                        return Err(Broken::Because("a stack is deeper than any that profilers record"));
+                    }
                     self.fields(class, cursor, Some(&mut frame), depth + 1)?;
                     record.frames.push((frame.number(Slot::Method), frame.number(Slot::LineNumber)));
                 }

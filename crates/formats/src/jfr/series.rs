@@ -327,10 +327,12 @@ impl<'c> Recording<'c> {
     fn name(&mut self, class: &str, method: &str) -> Result<u32, Broken> {
         // Stubs and other code without a class keep the dot.
         let name = format!("{}.{method}", fold(class));
+        // Of a known one too: many methods may have the same long name.
+        self.spend(name.len())?;
         if let Some(id) = self.by_name.get(&name) {
             return Ok(*id);
         }
-        self.spend(NAME_BYTES + 2 * name.len())?;
+        self.spend(NAME_BYTES + name.len())?;
         let id = self.names.len() as u32;
         self.names.push(name.clone());
         self.by_name.insert(name, id);
@@ -366,10 +368,9 @@ impl<'c> Recording<'c> {
             if !series.event.is_empty() {
                 labels.push((JFR_EVENT.to_owned(), series.event.clone()));
             }
-            let pprof = series.finish(upload, snapshot);
-            if pprof.len() > or_unlimited(self.caps.max_profile_bytes) {
-                return Err(profile_too_large(self.caps));
-            }
+            let max_bytes = or_unlimited(self.caps.max_profile_bytes);
+            let pprof = series.finish(upload, snapshot, max_bytes).filter(|pprof| pprof.len() <= max_bytes);
+            let Some(pprof) = pprof else { return Err(profile_too_large(self.caps)) };
             built += pprof.len();
             if built > self.caps.max_inflated_bytes {
                 return Err(self.too_large());
@@ -471,17 +472,24 @@ impl Series {
         (stack, true)
     }
 
-    fn finish(mut self, upload: &Upload<'_>, snapshot: &LabelsSnapshot) -> Vec<u8> {
+    /// `None` as soon as it is sure to be larger than `max_bytes`.
+    fn finish(mut self, upload: &Upload<'_>, snapshot: &LabelsSnapshot, max_bytes: usize) -> Option<Vec<u8>> {
         self.writer.time_nanos(upload.from_nanos);
         self.writer.duration_nanos(upload.until_nanos.saturating_sub(upload.from_nanos).max(0));
         let columns = self.counted.shape().columns.len();
+        let mut bytes = 0usize;
         for counts in &self.samples {
             let texts = counts.correlation.texts(snapshot);
             let labels: Vec<Label<'_>> = texts.iter().map(|(key, text)| Label::Text { key, text }).collect();
             let stack = self.stacks.get(counts.stack as usize).map_or(&[][..], |stack| stack);
+            // A frame takes a byte at least, and a label with its keys and lengths six.
+            bytes += stack.len() + 6 * labels.len();
+            if bytes > max_bytes {
+                return None;
+            }
             self.writer.sample(stack, counts.values.get(..columns).unwrap_or_default(), &labels);
         }
-        self.writer.finish()
+        Some(self.writer.finish())
     }
 }
 

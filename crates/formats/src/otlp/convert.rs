@@ -5,12 +5,13 @@ use std::borrow::Cow;
 use flamestore_model::labels::names;
 use flamestore_model::{Fault, FaultId};
 use flamestore_pprof::Spy;
+use flamestore_pprof::decode::MAX_SAMPLE_TYPES;
 use flamestore_pprof::encode::{Label, Writer};
 use hashbrown::HashMap;
 
 use crate::caps::{or_unlimited, profile_too_large};
 use crate::ingested::RawProfile;
-use crate::otlp::dictionary::{Dictionary, at};
+use crate::otlp::dictionary::{Dictionary, at, too_long};
 use crate::otlp::profile::{Head, Sample};
 use crate::otlp::revision::Revision;
 use crate::otlp::{Origin, Reader, broken, text_bytes};
@@ -36,7 +37,7 @@ impl Reader<'_> {
         let mut index: HashMap<Cow<'a, str>, usize, foldhash::fast::RandomState> = HashMap::default();
         let mut sample = Sample::default();
         let mut values = Vec::new();
-        for message in &head.samples {
+        for message in head.samples() {
             head.sample(message, self.revision, dictionary, &mut sample)?;
             types.values(&sample, self.revision, &mut values)?;
             if sample.stack.is_empty() {
@@ -109,6 +110,9 @@ struct Types {
 
 impl Types {
     fn of(head: &Head<'_>, dictionary: &Dictionary<'_>) -> Result<Types, Fault> {
+        if head.sample_types.len() > MAX_SAMPLE_TYPES {
+            return Err(too_long("sample_type of a profile", MAX_SAMPLE_TYPES));
+        }
         let pair = |(kind, unit): (u64, u64)| -> Result<(String, String), Fault> {
             Ok((dictionary.text(kind)?.into_owned(), dictionary.text(unit)?.into_owned()))
         };

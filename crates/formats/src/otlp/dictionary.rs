@@ -10,6 +10,9 @@ use crate::protobuf::{Broken, Fields, Value};
 /// Most entries of one table. A recorded whole host has some ten thousand.
 pub const MAX_TABLE_ENTRIES: usize = 1 << 21;
 
+/// Most entries of the table of attributes, which are read ahead.
+const MAX_ATTRIBUTES: usize = 1 << 18;
+
 /// Encoded entries by index.
 #[derive(Default)]
 pub(super) struct Dictionary<'a> {
@@ -80,15 +83,13 @@ impl<'a> Dictionary<'a> {
                     Some(Table::Stacks) => &mut dictionary.stacks,
                     None => continue,
                 };
-                if table.len() == MAX_TABLE_ENTRIES {
-                    return Err(Fault::of(
-                        FaultId::OtlpMalformed,
-                        format!(
-                            "OTLP: a table of the dictionary has more than {MAX_TABLE_ENTRIES} entries: send less at a time"
-                        ),
-                    ));
-                }
                 table.push(entry);
+                if table.len() > MAX_TABLE_ENTRIES {
+                    return Err(too_long("a table of the dictionary", MAX_TABLE_ENTRIES));
+                }
+                if attributes.len() > MAX_ATTRIBUTES {
+                    return Err(too_long("attribute_table", MAX_ATTRIBUTES));
+                }
             }
         }
         dictionary.attributes = attributes
@@ -199,6 +200,11 @@ impl<'a> Dictionary<'a> {
         }
         Ok(lacking)
     }
+}
+
+/// The fault of a list with more entries than are believed.
+pub(super) fn too_long(what: &str, max: usize) -> Fault {
+    Fault::of(FaultId::OtlpMalformed, format!("OTLP: {what} has more than {max} entries: send less at a time"))
 }
 
 enum Table {

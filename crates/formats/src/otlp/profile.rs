@@ -1,11 +1,12 @@
 //! One profile and its samples, as the revision lays them out.
 
 use flamestore_model::{Fault, FaultId};
+use flamestore_pprof::decode::MAX_SAMPLE_TYPES;
 
 use crate::otlp::broken;
 use crate::otlp::dictionary::{Dictionary, at};
 use crate::otlp::revision::Revision;
-use crate::protobuf::{Broken, Fields, Value, numbers_of_field_1};
+use crate::protobuf::{Broken, Fields, Value, messages, numbers_of_field_1};
 
 /// The fields of a profile that say something about all of its samples.
 #[derive(Default)]
@@ -16,7 +17,8 @@ pub(super) struct Head<'a> {
     pub(super) period: i64,
     pub(super) time_nanos: i64,
     pub(super) duration_nanos: i64,
-    pub(super) samples: Vec<&'a [u8]>,
+    /// The profile itself, in which samples are field 2.
+    message: &'a [u8],
     /// Up to 1.7: what samples give ranges of.
     location_indices: Vec<u64>,
 }
@@ -35,7 +37,7 @@ pub(super) struct Sample {
 
 impl<'a> Head<'a> {
     pub(super) fn read(message: &'a [u8], revision: Revision) -> Result<Self, Broken> {
-        let mut head = Head::default();
+        let mut head = Head { message, ..Head::default() };
         let [locations, time, duration, period_type, period] = match revision {
             Revision::V1_5 => [5, 11, 12, 13, 14],
             Revision::V1_6 | Revision::V1_7 => [3, 4, 5, 6, 7],
@@ -43,8 +45,9 @@ impl<'a> Head<'a> {
         };
         for field in Fields::of(message) {
             match field? {
+                // One more than allowed is enough to know.
+                (1, Value::Bytes(_)) if head.sample_types.len() > MAX_SAMPLE_TYPES => {}
                 (1, Value::Bytes(value_type)) => head.sample_types.push(read_type(value_type)?),
-                (2, Value::Bytes(sample)) => head.samples.push(sample),
                 (n, value) if n == locations => value.numbers(&mut head.location_indices)?,
                 (n, value) if n == time => head.time_nanos = value.number() as i64,
                 (n, value) if n == duration => head.duration_nanos = value.number() as i64,
@@ -54,6 +57,11 @@ impl<'a> Head<'a> {
             }
         }
         Ok(head)
+    }
+
+    /// The samples, not read yet.
+    pub(super) fn samples(&self) -> impl Iterator<Item = &'a [u8]> + use<'a> {
+        messages(self.message, 2)
     }
 
     /// Reads a sample into `out`.

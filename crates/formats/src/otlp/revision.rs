@@ -12,7 +12,7 @@
 //! | Sample, stack | start 1, length 2 | start 1, length 2 | start 1, length 2 | index 1 | index 1 |
 //! | … values, attributes, link, times | 3 4 5 6 | 3 4 5 6 | 3 4 5 6 | 2 3 4 5 | 4 2 3 5 |
 
-use crate::protobuf::{Broken, Fields, Value};
+use crate::protobuf::{Broken, Fields, Value, messages};
 
 /// See the table above. Later ones are greater.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -24,10 +24,13 @@ pub(super) enum Revision {
     V1_10,
 }
 
+/// A request has one dictionary; protobuf allows it to come in pieces.
+const MAX_DICTIONARIES: usize = 1 << 10;
+
 /// What stands at the top of a request.
-#[derive(Default)]
 pub(super) struct Request<'a> {
-    pub(super) resource_profiles: Vec<&'a [u8]>,
+    /// All of it, in which the resources are field 1.
+    pub(super) body: &'a [u8],
     /// The messages that hold tables: one, or the request itself in 1.6.
     pub(super) dictionaries: Vec<&'a [u8]>,
     pub(super) has_own_tables: bool,
@@ -35,10 +38,10 @@ pub(super) struct Request<'a> {
 
 impl<'a> Request<'a> {
     pub(super) fn read(body: &'a [u8]) -> Result<Self, Broken> {
-        let mut request = Request::default();
+        let mut request = Request { body, dictionaries: Vec::new(), has_own_tables: false };
         for field in Fields::of(body) {
             match field? {
-                (1, Value::Bytes(message)) => request.resource_profiles.push(message),
+                (2, Value::Bytes(_)) if request.dictionaries.len() == MAX_DICTIONARIES => return Err(Broken),
                 (2, Value::Bytes(message)) => request.dictionaries.push(message),
                 (3..=8, Value::Bytes(_)) => request.has_own_tables = true,
                 _ => {}
@@ -58,7 +61,7 @@ impl Revision {
             return Ok(Some(Revision::V1_6));
         }
         let mut evidence = Evidence::default();
-        for message in &request.resource_profiles {
+        for message in messages(request.body, 1) {
             evidence.look_at_resource(message)?;
             if evidence.decided() {
                 break;

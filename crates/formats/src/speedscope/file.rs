@@ -4,7 +4,10 @@ use std::borrow::Cow;
 use std::fmt;
 
 use serde::Deserialize;
-use serde::de::{DeserializeSeed, Deserializer, SeqAccess, Visitor};
+use serde::de::{DeserializeSeed, Deserializer, Error, SeqAccess, Visitor};
+
+/// Profiles of one file: threads, in practice.
+pub(super) const MAX_PROFILES: usize = 10_000;
 
 #[derive(Deserialize)]
 pub(super) struct File<'a> {
@@ -12,7 +15,7 @@ pub(super) struct File<'a> {
     pub(super) schema: Cow<'a, str>,
     #[serde(borrow, default)]
     pub(super) shared: Shared<'a>,
-    #[serde(borrow, default)]
+    #[serde(borrow, default, deserialize_with = "profiles")]
     pub(super) profiles: Vec<Profile<'a>>,
 }
 
@@ -60,6 +63,36 @@ pub(super) enum EventKind {
     Open,
     #[serde(rename = "C")]
     Close,
+}
+
+/// Stops at the first profile too many: in memory they are much larger than in the text.
+fn profiles<'de, 'a, D>(deserializer: D) -> Result<Vec<Profile<'a>>, D::Error>
+where
+    D: Deserializer<'de>,
+    'de: 'a,
+{
+    struct Bounded;
+
+    impl<'de> Visitor<'de> for Bounded {
+        type Value = Vec<Profile<'de>>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            write!(f, "a list of at most {MAX_PROFILES} profiles")
+        }
+
+        fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
+            let mut profiles = Vec::new();
+            while let Some(profile) = list.next_element()? {
+                if profiles.len() == MAX_PROFILES {
+                    return Err(A::Error::invalid_length(MAX_PROFILES + 1, &self));
+                }
+                profiles.push(profile);
+            }
+            Ok(profiles)
+        }
+    }
+
+    deserializer.deserialize_seq(Bounded)
 }
 
 /// Lists of frame indexes, root first, one after another.
