@@ -22,6 +22,7 @@ const POINTS: &[(&str, u32)] = &[
     ("engine-after-commit", 1),
     ("engine-after-swap", 1),
     ("engine-before-trim", 2),
+    ("engine-after-mark", 2),
     ("engine-after-trim", 2),
 ];
 /// The load goes on for a while when the point is reached: a flush that hangs keeps no push from being acknowledged.

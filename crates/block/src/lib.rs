@@ -15,7 +15,7 @@ pub mod write;
 
 pub use layout::VERSION;
 pub use meta::{Meta, Origin};
-pub use read::{Block, BlockCache, Whole};
+pub use read::{Block, BlockCache, Hidden, Whole};
 pub use ulid::Ulid;
 pub use upload::{Committed, upload};
 pub use write::{BlockMeta, DatasetInput, ProfileInput, SeriesInput, Written, write_block};

@@ -7,6 +7,8 @@ mod cache;
 mod columns;
 mod cost;
 mod file;
+mod filter;
+mod hidden;
 mod object;
 mod pick;
 mod samples;
@@ -19,8 +21,7 @@ use std::sync::Arc;
 
 use flamestore_flamegraph::heatmap::{Observed, ObservedSeries};
 use flamestore_flamegraph::{ProfileMerge, TreeMerger, fold};
-use flamestore_model::labels::names;
-use flamestore_model::{Fault, Filter, Point, Select, SeriesInfo, SeriesPoints, StackFilter, TenantId, TreeQuery};
+use flamestore_model::{Fault, Point, Select, SeriesInfo, SeriesPoints, StackFilter, TenantId, TreeQuery};
 use flamestore_objstore::Bucket;
 use flamestore_symbols::Symbols;
 use flamestore_symbols::wanted::wanted;
@@ -28,11 +29,13 @@ use futures::{StreamExt, TryStreamExt};
 
 pub use cache::BlockCache;
 pub use file::WHOLE_FILE_BYTES;
+pub use hidden::Hidden;
 pub use samples::FETCH_ROWS;
 pub use whole::Whole;
 
-use crate::meta::{Dataset, Meta};
+use crate::meta::Meta;
 use crate::refusal::corrupt;
+use filter::Filter;
 use samples::{Ids, Wanted};
 
 /// Datasets of one block that are read at the same time.
@@ -45,6 +48,7 @@ pub struct Block {
     tenant: TenantId,
     meta: Arc<Meta>,
     cache: Arc<BlockCache>,
+    hidden: Arc<[Hidden]>,
 }
 
 impl Block {
@@ -53,7 +57,13 @@ impl Block {
         if meta.tenant != tenant.as_str() {
             return Err(Fault::internal(format!("block {} is not one of tenant {tenant}", meta.ulid)));
         }
-        Ok(Block { bucket, tenant, meta, cache })
+        Ok(Block { bucket, tenant, meta, cache, hidden: Arc::default() })
+    }
+
+    /// The same block without some of its profiles.
+    #[must_use]
+    pub fn hiding(&self, hidden: Arc<[Hidden]>) -> Self {
+        Block { hidden, ..self.clone() }
     }
 
     pub fn meta(&self) -> &Arc<Meta> {
@@ -189,7 +199,7 @@ impl Block {
         filter: &Filter<'_>,
         ask: impl Fn(usize) -> F,
     ) -> Result<Vec<T>, Fault> {
-        let candidates = self.meta.datasets.iter().enumerate().filter(|(_, d)| admits(filter, d));
+        let candidates = self.meta.datasets.iter().enumerate().filter(|(_, d)| filter.admits_dataset(d));
         // Made before anything is awaited: the compiler then sees that the whole can be sent to another thread.
         let asked: Vec<F> = candidates.map(|(i, _)| ask(i)).collect();
         futures::stream::iter(asked).buffered(MAX_PARALLEL_DATASETS).try_collect().await
@@ -281,14 +291,6 @@ impl Block {
         });
         found.await.map(Some)
     }
-}
-
-/// Whether a dataset can have matching profiles. All its series have its name as `service_name`.
-fn admits(filter: &Filter<'_>, dataset: &Dataset) -> bool {
-    let select = filter.select();
-    select.range.overlaps(dataset.range())
-        && filter.profile_type().is_none_or(|t| dataset.profile_types.binary_search_by(|of| (**of).cmp(t)).is_ok())
-        && select.selector.admits(names::SERVICE_NAME, &dataset.service_name)
 }
 
 /// Which stacks a filter wants.

@@ -3,7 +3,6 @@
 //! Hot in the compactor. Holds the sources decoded: see [`memory`](crate::plan::memory).
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::ops::Range;
 
 use flamestore_block::ulid::block_id;
 use flamestore_block::{
@@ -16,8 +15,16 @@ use flamestore_symbols::{Symbols, Union};
 /// whenever.
 ///
 /// The sum of every query stays the same, but for one thing: a profile that stands in two blocks under one id, which a
-/// push that was tried again leaves, is kept once. Fails as `Corrupt` when a source cannot be read; the fault names it.
-pub async fn merge(sources: &[Block], tenant: &TenantId, level: u32) -> Result<Written, Fault> {
+/// push that was tried again leaves, is kept once. `deletions` names the requests whose profiles the sources hide: they are
+/// left out for good, so what is made depends on them. `None`: nothing is left.
+///
+/// Fails as `Corrupt` when a source cannot be read; the fault names it.
+pub async fn merge(
+    sources: &[Block],
+    tenant: &TenantId,
+    level: u32,
+    deletions: &BTreeSet<Ulid>,
+) -> Result<Option<Written>, Fault> {
     let services: BTreeSet<&str> =
         sources.iter().flat_map(|b| &b.meta().datasets).map(|d| d.service_name.as_str()).collect();
     let mut datasets = Vec::with_capacity(services.len());
@@ -30,10 +37,14 @@ pub async fn merge(sources: &[Block], tenant: &TenantId, level: u32) -> Result<W
             }
         }
         let service = service.to_owned();
-        datasets.push(blocking(move || Merged::of(service, wholes)).await?);
+        let merged = blocking(move || Merged::of(service, wholes)).await?;
+        datasets.extend(Some(merged).filter(|dataset| !dataset.series.is_empty()));
+    }
+    if datasets.is_empty() {
+        return Ok(None);
     }
     let meta = BlockMeta {
-        ulid: id_of(sources, tenant, level),
+        ulid: id_of(sources, tenant, level, deletions),
         tenant: tenant.clone(),
         level,
         origin: Origin::default(),
@@ -47,16 +58,26 @@ pub async fn merge(sources: &[Block], tenant: &TenantId, level: u32) -> Result<W
     };
     blocking(move || {
         let inputs: Vec<&dyn DatasetInput> = datasets.iter().map(|d| d as &dyn DatasetInput).collect();
-        write_block(&inputs, &meta)
+        write_block(&inputs, &meta).map(Some)
     })
     .await
 }
 
-fn id_of(sources: &[Block], tenant: &TenantId, level: u32) -> Ulid {
+fn id_of(sources: &[Block], tenant: &TenantId, level: u32, deletions: &BTreeSet<Ulid>) -> Ulid {
     let ids: BTreeSet<Ulid> = sources.iter().map(|b| b.meta().ulid).collect();
     let start = ids.first().map_or(0, |id| id.unix_ms());
-    let bytes: Vec<u8> = ids.iter().flat_map(|id| id.0.to_be_bytes()).collect();
-    block_id(start, &[b"compacted", tenant.as_str().as_bytes(), &level.to_le_bytes(), &VERSION.to_le_bytes(), &bytes])
+    let bytes = |ids: &BTreeSet<Ulid>| ids.iter().flat_map(|id| id.0.to_be_bytes()).collect::<Vec<u8>>();
+    block_id(
+        start,
+        &[
+            b"compacted",
+            tenant.as_str().as_bytes(),
+            &level.to_le_bytes(),
+            &VERSION.to_le_bytes(),
+            &bytes(&ids),
+            &bytes(deletions),
+        ],
+    )
 }
 
 /// The profiles of one service from several blocks.
@@ -81,14 +102,16 @@ impl Merged {
             let to = union.add(part.symbols())?;
             part.renumber(&to)?;
         }
-        let mut series: BTreeMap<(&str, &Labels), Vec<(u32, Range<usize>)>> = BTreeMap::new();
+        let mut series: BTreeMap<(&str, &Labels), Vec<(u32, u32)>> = BTreeMap::new();
         for (at, part) in (0u32..).zip(&parts) {
             for (labels, profile_type, profiles) in part.series() {
-                series.entry((profile_type, labels)).or_default().push((at, profiles));
+                let places = profiles.map(|profile| (at, profile as u32));
+                series.entry((profile_type, labels)).or_default().extend(places);
             }
         }
         let series = series
             .into_iter()
+            .filter(|(_, places)| !places.is_empty())
             .map(|((profile_type, labels), places)| MergedSeries {
                 profile_type: profile_type.to_owned(),
                 labels: labels.clone(),
@@ -100,13 +123,11 @@ impl Merged {
 }
 
 /// Profiles of one series by (time, id). One that a second block has under the same id is a push that was tried again.
-fn in_order(parts: &[Whole], places: Vec<(u32, Range<usize>)>) -> Vec<(u32, u32)> {
+fn in_order(parts: &[Whole], mut all: Vec<(u32, u32)>) -> Vec<(u32, u32)> {
     let key = |(part, profile): (u32, u32)| {
         let part = &parts[part as usize];
         (part.time_nanos(profile as usize), part.profile_id(profile as usize))
     };
-    let mut all: Vec<(u32, u32)> =
-        places.into_iter().flat_map(|(part, profiles)| profiles.map(move |p| (part, p as u32))).collect();
     all.sort_by_key(|place| (key(*place), *place));
     let mut kept: Vec<(u32, u32)> = Vec::with_capacity(all.len());
     for place in all {

@@ -4,10 +4,10 @@
 //! window is over, its blocks of lower levels become one block of the range's level; so a profile is rewritten once for each
 //! range. A window that is not over is compacted when it has very many blocks.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use flamestore_block::Meta;
+use flamestore_block::{Meta, Ulid};
 
 /// Flushed blocks in a window that is not over before they are compacted all the same.
 pub const MAX_OPEN_BLOCKS: usize = 12;
@@ -29,13 +29,13 @@ pub struct PlanConfig {
 pub struct Job {
     /// Of the block that is made.
     pub level: u32,
-    /// At least two. By time of the first profile.
+    /// By time of the first profile. A single one is written again without what was deleted from it.
     pub sources: Vec<Meta>,
 }
 
 /// Jobs that can run now, each block in one at most; the most urgent first. Blocks that must be left alone are not among
-/// `blocks`.
-pub fn plan(blocks: &[Meta], now_ms: i64, config: &PlanConfig) -> Vec<Job> {
+/// `blocks`. Those in `rewrite` hold deleted profiles: they are written again by themselves where nothing else is due.
+pub fn plan(blocks: &[Meta], rewrite: &BTreeSet<Ulid>, now_ms: i64, config: &PlanConfig) -> Vec<Job> {
     let mut jobs = Vec::new();
     let mut taken = vec![false; blocks.len()];
     for (level, range) in (1u32..).zip(&config.ranges) {
@@ -60,6 +60,10 @@ pub fn plan(blocks: &[Meta], now_ms: i64, config: &PlanConfig) -> Vec<Job> {
                 jobs.push(Job { level, sources: lot.into_iter().map(|i| blocks[i].clone()).collect() });
             }
         }
+    }
+    for (block, _) in blocks.iter().zip(taken).filter(|(block, taken)| !taken && rewrite.contains(&block.ulid)) {
+        // Only a block of level 1 and up can replace another.
+        jobs.push(Job { level: block.level.max(1), sources: vec![block.clone()] });
     }
     jobs
 }
@@ -96,7 +100,7 @@ pub fn memory(block: &Meta) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use flamestore_block::{Origin, Ulid};
+    use flamestore_block::Origin;
     use proptest::prelude::*;
 
     use super::*;
@@ -126,6 +130,10 @@ mod tests {
             settle: Duration::from_secs(600),
             max_memory_bytes: 1 << 30,
         }
+    }
+
+    fn plan(blocks: &[Meta], now_ms: i64, config: &PlanConfig) -> Vec<Job> {
+        super::plan(blocks, &BTreeSet::new(), now_ms, config)
     }
 
     fn ids(jobs: &[Job]) -> Vec<(u32, Vec<u128>)> {
@@ -165,6 +173,15 @@ mod tests {
         assert_eq!(jobs.len(), 3);
         let config = PlanConfig { max_memory_bytes: 1, ..config };
         assert_eq!(plan(&blocks, 9 * HOUR, &config), [], "too large for any job: left as they are");
+    }
+
+    #[test]
+    fn a_block_with_deleted_profiles_is_written_again_alone_or_with_the_others() {
+        let blocks = [block(1, 0, 0), block(2, 0, 15), block(3, 2, 300)];
+        let rewrite = BTreeSet::from([Ulid(2), Ulid(3), Ulid(9)]);
+        let jobs = |now| ids(&super::plan(&blocks, &rewrite, now, &config()));
+        assert_eq!(jobs(0), [(1, vec![2]), (2, vec![3])]);
+        assert_eq!(jobs(3 * HOUR), [(1, vec![1, 2]), (2, vec![3])]);
     }
 
     proptest! {

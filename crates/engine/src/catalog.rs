@@ -3,9 +3,9 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use flamestore_block::{Block, BlockCache};
+use flamestore_block::{Block, BlockCache, Meta};
 use flamestore_clock::Clock;
-use flamestore_index::Index;
+use flamestore_index::{Index, hidden};
 use flamestore_model::{Fault, TenantId};
 use flamestore_objstore::Bucket;
 
@@ -47,7 +47,12 @@ pub(crate) async fn load(
             tracing::error!(%tenant, %block, %fault, "a block cannot be read: answers are partial");
             blocks.partial = true;
         }
-        let open = |meta| Block::open(bucket.clone(), tenant.clone(), Arc::new(meta), cache.clone()).map(Arc::new);
+        let hidden = hidden(&view.snapshot);
+        let open = |meta: Meta| {
+            let hidden = hidden.get(&meta.ulid).cloned().unwrap_or_default();
+            let block = Block::open(bucket.clone(), tenant.clone(), Arc::new(meta), cache.clone())?;
+            Ok::<_, Fault>(Arc::new(block.hiding(hidden)))
+        };
         blocks.blocks = Arc::new(view.live.into_iter().map(open).collect::<Result<_, _>>()?);
         if !blocks.blocks.is_empty() || blocks.partial {
             catalog.blocks.insert(tenant, blocks);

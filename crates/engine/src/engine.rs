@@ -1,11 +1,12 @@
 //! The store of one process: push, query, flush, from the first start to the last.
 
+use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use flamestore_api::{Answer, Ingester, PushedProfile, Reader};
-use flamestore_block::{BlockCache, Meta, Ulid};
+use flamestore_block::{BlockCache, Hidden, Meta, Ulid};
 use flamestore_clock::{Chance, Clock};
 use flamestore_flamegraph::heatmap::ObservedSeries;
 use flamestore_flamegraph::{ProfileMerge, Tree};
@@ -20,8 +21,9 @@ use crate::config::EngineConfig;
 use crate::epoch::Epoch;
 use crate::observe::{Observe, Replayed, Stats};
 use crate::push::{blocking, refuse_all};
+use crate::replay::Flushed;
 use crate::store::{MaxSeries, State, Store, next_number};
-use crate::{catalog, identity, replay};
+use crate::{catalog, flushed, identity, replay};
 
 /// How often the age of the heads is looked at.
 const TICK: Duration = Duration::from_secs(1);
@@ -65,24 +67,26 @@ impl Engine {
     pub async fn start(&self) -> Result<Replayed, Fault> {
         let Parts { config, bucket, cache, clock, chance, observer, wal_observer } = self.parts.clone();
         let started = clock.monotonic_nanos();
-        let (wal, log, ingester) = {
+        let (wal, log, ingester, flushed_below) = {
             let (config, clock, chance) = (config.clone(), clock.clone(), chance.clone());
             blocking(move || {
                 // The log's lock keeps a second process away from all of the folder.
                 let dir = config.data_dir.join("wal");
                 let (wal, log) = Wal::open(&dir, config.wal, clock, chance.clone(), wal_observer)?;
                 let ingester = identity::load_or_make(&config.data_dir, &*chance)?;
-                Ok::<_, Fault>((wal, log, ingester))
+                let flushed_below = flushed::load(&config.data_dir)?;
+                Ok::<_, Fault>((wal, log, ingester, flushed_below))
             })
             .await??
         };
         let found = catalog::load(&bucket, &cache, &clock, &ingester, config.max_parallel_metas).await?;
         let budget = Budget::new(config.max_memory_bytes);
-        let (committed, last_epoch) = (found.committed, found.last_epoch);
+        let last_epoch = found.last_epoch.max(flushed_below);
+        let flushed = Flushed { committed: found.committed, below: flushed_below };
         let threads = std::thread::available_parallelism().map_or(1, |n| n.get());
         let replayed = {
             let budget = budget.clone();
-            blocking(move || replay::replay(&log, &committed, &budget, threads)).await??
+            blocking(move || replay::replay(&log, &flushed, &budget, threads)).await??
         };
         let number = next_number(replayed.last.max(last_epoch), clock.now_millis());
         let current = Epoch::new(number, wal.next_lsn(), budget.clone());
@@ -101,6 +105,7 @@ impl Engine {
             state: RwLock::new(state),
             wake_flusher: Notify::new(),
             flush_lock: tokio::sync::Mutex::new(()),
+            flushed_below: flushed_below.into(),
             closing: false.into(),
         };
         let replayed = Replayed { took, ..replayed.found };
@@ -146,6 +151,12 @@ impl Engine {
     /// with what they have. Blocks that this store does not know are no fault: another one may have flushed them.
     pub fn replace_blocks(&self, tenant: &TenantId, added: Vec<Meta>, removed: &[Ulid]) -> Result<(), Fault> {
         self.started()?.replace(tenant, added, removed)
+    }
+
+    /// What was deleted on request and still stands in blocks: queries that start from now on leave it out.
+    pub fn hide(&self, tenant: &TenantId, by_block: &HashMap<Ulid, Arc<[Hidden]>>) -> Result<(), Fault> {
+        self.started()?.hide(tenant, by_block);
+        Ok(())
     }
 
     /// `Ok` while pushes and queries are served.

@@ -11,6 +11,7 @@ mod config;
 mod engine;
 mod epoch;
 mod flush;
+mod flushed;
 mod heads;
 mod identity;
 mod observe;

@@ -29,10 +29,24 @@ pub(crate) struct Epochs {
     pub(crate) found: Replayed,
 }
 
+/// Which records stand in blocks, or stood in some that were deleted since.
+pub(crate) struct Flushed {
+    /// Epochs and tenants that a block or the index names.
+    pub(crate) committed: HashSet<(u64, TenantId)>,
+    /// Every epoch below this one; see [`crate::flushed`].
+    pub(crate) below: u64,
+}
+
+impl Flushed {
+    fn has(&self, logged: &Logged) -> bool {
+        logged.epoch < self.below || self.committed.contains(&(logged.epoch, logged.tenant.clone()))
+    }
+}
+
 /// Blocks for as long as it takes.
 pub(crate) fn replay(
     log: &Recovered,
-    committed: &HashSet<(u64, TenantId)>,
+    flushed: &Flushed,
     budget: &Arc<Budget>,
     threads: usize,
 ) -> Result<Epochs, Fault> {
@@ -47,7 +61,7 @@ pub(crate) fn replay(
             scope.spawn(move || apply(&receiver, found));
         }
         drop(receiver);
-        let read = read(log, committed, budget, &found, &sender);
+        let read = read(log, flushed, budget, &found, &sender);
         // The threads end when they have worked off what was sent.
         drop(sender);
         read
@@ -85,7 +99,7 @@ struct Work {
 
 fn read(
     log: &Recovered,
-    committed: &HashSet<(u64, TenantId)>,
+    flushed: &Flushed,
     budget: &Arc<Budget>,
     found: &Counts,
     sender: &SyncSender<Work>,
@@ -117,7 +131,7 @@ fn read(
                 }
             };
             last = last.max(logged.epoch);
-            if committed.contains(&(logged.epoch, logged.tenant.clone())) {
+            if flushed.has(&logged) {
                 found.skipped.fetch_add(1, Ordering::Relaxed);
                 continue;
             }

@@ -2,9 +2,9 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use flamestore_block::{Block, BlockCache, Meta, Ulid};
+use flamestore_block::{Block, BlockCache, Hidden, Meta, Ulid};
 use flamestore_clock::Clock;
 use flamestore_model::{Fault, TenantId};
 use flamestore_objstore::Bucket;
@@ -15,6 +15,7 @@ use tokio::sync::Notify;
 use crate::budget::Budget;
 use crate::config::EngineConfig;
 use crate::epoch::{Epoch, Guard};
+use crate::flushed;
 use crate::heads::TenantHeads;
 use crate::observe::{CutReason, Observe, Stats};
 
@@ -37,6 +38,8 @@ pub(crate) struct Store {
     pub(crate) wake_flusher: Notify,
     /// One flush at a time.
     pub(crate) flush_lock: tokio::sync::Mutex<()>,
+    /// As the data folder has it.
+    pub(crate) flushed_below: AtomicU64,
     pub(crate) closing: AtomicBool,
 }
 
@@ -133,6 +136,18 @@ impl Store {
         Ok(())
     }
 
+    /// Leaves these profiles out of their blocks, and no others of the tenant's.
+    pub(crate) fn hide(&self, tenant: &TenantId, by_block: &HashMap<Ulid, Arc<[Hidden]>>) {
+        let mut state = self.state.write();
+        if let Some(of_tenant) = state.blocks.get_mut(tenant) {
+            let hiding = |block: &Arc<Block>| {
+                let hidden = by_block.get(&block.meta().ulid).cloned().unwrap_or_default();
+                Arc::new(block.hiding(hidden))
+            };
+            of_tenant.blocks = Arc::new(of_tenant.blocks.iter().map(hiding).collect());
+        }
+    }
+
     /// Forgets an epoch that is in blocks altogether.
     pub(crate) fn forget(&self, epoch: &Epoch) {
         self.state.write().flushing.retain(|e| e.number != epoch.number);
@@ -140,12 +155,17 @@ impl Store {
 
     /// Gives the log back as far as no epoch in memory needs it.
     pub(crate) fn trim(&self) -> Result<(), Fault> {
-        let needed = {
+        let (needed, flushed_below) = {
             let state = self.state.read();
-            let epochs = state.flushing.iter().chain([&state.current]);
-            epochs.map(|e| e.first_lsn).min().unwrap_or(0)
+            let epochs = || state.flushing.iter().chain([&state.current]);
+            (epochs().map(|e| e.first_lsn).min().unwrap_or(0), epochs().map(|e| e.number).min().unwrap_or(0))
         };
         fail::fail_point!("engine-before-trim", |_| Err(Fault::unavailable("injected")));
+        if flushed_below > self.flushed_below.load(Ordering::Acquire) {
+            flushed::store(&self.config.data_dir, flushed_below)?;
+            self.flushed_below.store(flushed_below, Ordering::Release);
+        }
+        fail::fail_point!("engine-after-mark", |_| Err(Fault::unavailable("injected")));
         self.wal.trim(needed)?;
         fail::fail_point!("engine-after-trim", |_| Err(Fault::unavailable("injected")));
         Ok(())

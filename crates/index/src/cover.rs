@@ -4,14 +4,17 @@
 //! same profiles, because a compaction changes none. So any choice of blocks that has every origin once adds up to the
 //! same; the largest first gives the fewest blocks.
 
+use std::cmp::Reverse;
 use std::collections::HashSet;
 
-use flamestore_block::{Meta, Origin};
+use flamestore_block::{Meta, Origin, Ulid};
 
 /// Splits committed blocks into those that count and those whose profiles stand in one of them. The same blocks in any
 /// order give the same answer.
 pub fn cover(mut metas: Vec<Meta>) -> (Vec<Meta>, Vec<Meta>) {
-    metas.sort_by(|a, b| b.origins().len().cmp(&a.origins().len()).then(b.ulid.cmp(&a.ulid)));
+    // Written again without what was deleted, a block has the origins of the one that it replaces, and must win over it.
+    let replaced: HashSet<Ulid> = metas.iter().flat_map(|m| m.sources.iter().copied()).collect();
+    metas.sort_by_key(|m| (Reverse(m.origins().len()), replaced.contains(&m.ulid), Reverse(m.ulid)));
     let mut covered: HashSet<Origin> = HashSet::new();
     let (mut live, mut redundant) = (Vec::new(), Vec::new());
     for meta in metas {
@@ -41,6 +44,14 @@ mod tests {
         let ab = compacted(10, 1, &[&a, &b]);
         let (live, redundant) = cover(vec![a, ab, c, b]);
         assert_eq!((ids(&live), redundant.len()), (vec![3, 10], 2));
+    }
+
+    #[test]
+    fn a_block_that_was_written_again_wins_over_itself() {
+        let a = meta(5, 0);
+        let again = compacted(2, 1, &[&a]);
+        assert_eq!(ids(&cover(vec![a.clone(), again.clone()]).0), [2]);
+        assert_eq!(ids(&cover(vec![again, a]).0), [2]);
     }
 
     #[test]

@@ -7,10 +7,12 @@
 //! says why. Nothing here knows of queries or of how blocks are merged.
 
 pub mod cover;
+pub mod hidden;
 pub mod snapshot;
 pub mod store;
 pub mod view;
 
-pub use snapshot::{Dead, Quarantined, Snapshot, Why};
+pub use hidden::hidden;
+pub use snapshot::{Dead, Deletion, Quarantined, Snapshot, Why};
 pub use store::Index;
 pub use view::View;

@@ -25,6 +25,25 @@ pub struct Snapshot {
     /// Blocks that compaction leaves alone, because they cannot be read. Sorted by id.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub quarantined: Vec<Quarantined>,
+    /// What was deleted on request, the oldest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub deletions: Vec<Deletion>,
+}
+
+/// A request to delete, and how far it is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Deletion {
+    pub id: Ulid,
+    /// As it was sent.
+    pub selector: String,
+    /// Closed.
+    pub from_nanos: i64,
+    pub until_nanos: i64,
+    pub asked_ms: i64,
+    /// Blocks in which the profiles still stand, hidden.
+    pub blocks: Vec<Ulid>,
+    /// Blocks in which they stood, written again without them; their bytes go with the deletion delay.
+    pub replaced: Vec<Ulid>,
 }
 
 /// A block that no query sees any more. Its bytes go when the deletion delay is over.
@@ -50,6 +69,8 @@ pub enum Why {
     Size,
     /// The disk is full.
     Disk,
+    /// All of its profiles were deleted on request.
+    Deletion,
 }
 
 impl Why {
@@ -60,6 +81,7 @@ impl Why {
             Why::Retention => "retention",
             Why::Size => "size",
             Why::Disk => "disk",
+            Why::Deletion => "deletion",
         }
     }
 }
@@ -82,6 +104,7 @@ impl Snapshot {
             blocks: Vec::new(),
             dead: Vec::new(),
             quarantined: Vec::new(),
+            deletions: Vec::new(),
         }
     }
 
@@ -116,7 +139,17 @@ impl Snapshot {
             self.dead.insert(at, dead);
         }
         self.quarantined.retain(|q| q.ulid != ulid);
+        for deletion in &mut self.deletions {
+            if let Some(at) = deletion.blocks.iter().position(|b| *b == ulid) {
+                deletion.replaced.push(deletion.blocks.swap_remove(at));
+            }
+        }
         true
+    }
+
+    /// The requests that hide profiles of a block.
+    pub fn deletions_of(&self, ulid: Ulid) -> impl Iterator<Item = &Deletion> {
+        self.deletions.iter().filter(move |d| d.blocks.contains(&ulid))
     }
 
     /// Compaction is to leave a block alone.

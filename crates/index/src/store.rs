@@ -103,6 +103,22 @@ impl Index {
         Ok(Latest { seq, snapshot })
     }
 
+    /// The newest snapshot before a damaged one that can be read: what it says of blocks is out of date, but what was
+    /// deleted stays deleted.
+    pub(crate) async fn older(&self, than: u64) -> Result<Option<Snapshot>, Fault> {
+        for (seq, _) in self.numbers().await?.into_iter().rev().filter(|(seq, _)| *seq < than) {
+            let read = match self.bucket.get(&self.key(seq)).await {
+                Ok(bytes) => Snapshot::from_bytes(&bytes).and_then(|s| self.checked(s, seq)),
+                Err(fault) if fault.kind == Kind::NotFound => continue,
+                Err(fault) => return Err(fault),
+            };
+            if let Ok(snapshot) = read {
+                return Ok(Some(snapshot));
+            }
+        }
+        Ok(None)
+    }
+
     fn checked(&self, snapshot: Snapshot, seq: u64) -> Result<Snapshot, Fault> {
         if snapshot.tenant != self.tenant.as_str() || snapshot.seq != seq {
             return Err(Fault::corrupt(format!("{} is a snapshot of another place", self.key(seq))));

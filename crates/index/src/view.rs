@@ -43,7 +43,11 @@ impl Index {
         let Latest { seq, snapshot } = self.latest().await?;
         let (snapshot, damaged) = match snapshot {
             Ok(snapshot) => (snapshot, None),
-            Err(fault) => (Snapshot::empty(self.tenant().as_str()), Some(fault)),
+            Err(fault) => {
+                let mut made = Snapshot::empty(self.tenant().as_str());
+                made.deletions = self.older(seq).await?.map(|s| s.deletions).unwrap_or_default();
+                (made, Some(fault))
+            }
         };
         let folders: BTreeSet<Ulid> = self
             .bucket()
@@ -123,7 +127,7 @@ pub(crate) mod tests {
     use flamestore_objstore::Bucket;
 
     use super::*;
-    use crate::snapshot::Why;
+    use crate::snapshot::{Deletion, Why};
 
     /// A block of one flush.
     pub(crate) fn meta(id: u128, level: u32) -> Meta {
@@ -141,6 +145,31 @@ pub(crate) mod tests {
             datasets: vec![],
             files: vec![],
         }
+    }
+
+    #[tokio::test]
+    async fn what_was_deleted_outlives_a_damaged_index() {
+        let w = World::new();
+        w.commit(&meta(1, 0)).await;
+        let deletion = Deletion {
+            id: Ulid(9),
+            selector: "{a=\"b\"}".into(),
+            from_nanos: 0,
+            until_nanos: 5,
+            asked_ms: 1,
+            blocks: vec![Ulid(1)],
+            replaced: vec![],
+        };
+        let base = w.index.view(4).await.unwrap().snapshot;
+        let with_it = |s: &mut Snapshot| {
+            s.deletions = vec![deletion.clone()];
+            Ok(())
+        };
+        w.index.edit(&base, with_it).await.unwrap();
+        w.bucket.put("t/index/00000000000000000002.json.zst", b"?".as_slice().into()).await.unwrap();
+        let view = w.index.view(4).await.unwrap();
+        assert!(view.damaged.is_some());
+        assert_eq!(view.snapshot.deletions, [deletion]);
     }
 
     pub(crate) fn compacted(id: u128, level: u32, sources: &[&Meta]) -> Meta {

@@ -1,10 +1,11 @@
 //! One tenant's jobs: merge, store, commit.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use flamestore_block::{Block, Meta, Ulid, upload};
 use flamestore_compaction::{Job, merge, plan};
-use flamestore_index::{Index, Snapshot, View, Why};
+use flamestore_index::{Index, Snapshot, View, Why, hidden};
 use flamestore_model::{Fault, Kind, TenantId};
 use futures::StreamExt;
 
@@ -46,14 +47,16 @@ impl Compactor {
     /// Jobs on blocks that can be read.
     fn jobs(&self, view: &View) -> Vec<Job> {
         let sound: Vec<Meta> = view.live.iter().filter(|b| !view.snapshot.is_quarantined(b.ulid)).cloned().collect();
-        plan(&sound, self.parts.clock.now_millis(), &self.config.plan)
+        let rewrite = view.snapshot.deletions.iter().flat_map(|d| d.blocks.iter().copied()).collect();
+        plan(&sound, &rewrite, self.parts.clock.now_millis(), &self.config.plan)
     }
 
     async fn attempt(&self, index: &Index, base: &Snapshot, job: Job) -> Result<(), Fault> {
         self.parts.observer.compaction_started();
         let started = self.parts.clock.monotonic_nanos();
         match Box::pin(self.run_job(index, base, &job)).await {
-            Ok(made) => {
+            Ok(None) => Ok(()),
+            Ok(Some(made)) => {
                 let took = Duration::from_nanos(self.parts.clock.monotonic_nanos().saturating_sub(started));
                 let tenant = index.tenant();
                 tracing::info!(
@@ -78,16 +81,24 @@ impl Compactor {
         }
     }
 
-    async fn run_job(&self, index: &Index, base: &Snapshot, job: &Job) -> Result<Meta, Fault> {
+    /// `None`: every profile of the sources was deleted.
+    async fn run_job(&self, index: &Index, base: &Snapshot, job: &Job) -> Result<Option<Meta>, Fault> {
         let tenant = index.tenant();
+        let hidden = hidden(base);
         let mut sources = Vec::with_capacity(job.sources.len());
         for meta in &job.sources {
-            sources.push(self.open(tenant, meta)?);
+            let block = self.open(tenant, meta)?;
+            sources.push(hidden.get(&meta.ulid).map_or_else(|| block.clone(), |hidden| block.hiding(hidden.clone())));
         }
+        let deletions: BTreeSet<Ulid> =
+            job.sources.iter().flat_map(|s| base.deletions_of(s.ulid)).map(|d| d.id).collect();
         // Boxed: its state is large, and it waits inside that of everything above it.
-        let written = Box::pin(merge(&sources, tenant, job.level)).await?;
-        let made = upload(&self.parts.bucket, tenant, &written).await?.meta;
-        self.commit(index, base, &job.sources, made).await
+        let written = Box::pin(merge(&sources, tenant, job.level, &deletions)).await?;
+        let made = match written {
+            Some(written) => Some(upload(&self.parts.bucket, tenant, &written).await?.meta),
+            None => None,
+        };
+        self.commit(index, base, &job.sources, &deletions, made).await
     }
 
     pub(crate) fn open(&self, tenant: &TenantId, meta: &Meta) -> Result<Block, Fault> {
@@ -95,12 +106,20 @@ impl Compactor {
     }
 
     /// The next snapshot lists the new block instead of its sources: from that put on it counts. Refused when a source is
-    /// no longer there, because somebody else has replaced or removed it.
-    async fn commit(&self, index: &Index, base: &Snapshot, sources: &[Meta], made: Meta) -> Result<Meta, Fault> {
+    /// no longer there, because somebody else has replaced or removed it, or when more of it was deleted meanwhile.
+    async fn commit(
+        &self,
+        index: &Index,
+        base: &Snapshot,
+        sources: &[Meta],
+        deletions: &BTreeSet<Ulid>,
+        made: Option<Meta>,
+    ) -> Result<Option<Meta>, Fault> {
+        let why = if made.is_some() { Why::Compaction } else { Why::Deletion };
         let now_ms = self.parts.clock.now_millis();
         index
             .edit(base, |snapshot| {
-                if snapshot.block(made.ulid).is_some() {
+                if made.as_ref().is_some_and(|made| snapshot.block(made.ulid).is_some()) {
                     return Ok(());
                 }
                 if let Some(gone) = sources.iter().find(|s| snapshot.is_dead(s.ulid)) {
@@ -109,18 +128,25 @@ impl Compactor {
                         format!("block {} was replaced or removed meanwhile: another compactor runs", gone.ulid),
                     ));
                 }
+                let asked = sources.iter().flat_map(|s| snapshot.deletions_of(s.ulid));
+                if let Some(late) = asked.map(|d| d.id).find(|id| !deletions.contains(id)) {
+                    return Err(Fault::new(
+                        Kind::Conflict,
+                        format!("deletion {late} was asked for meanwhile: the compaction is done again"),
+                    ));
+                }
                 for source in sources {
                     // A flushed block need not be listed yet.
                     snapshot.add(source.clone());
-                    snapshot.kill(source.ulid, Why::Compaction, now_ms);
+                    snapshot.kill(source.ulid, why, now_ms);
                 }
-                snapshot.add(made.clone());
+                made.iter().for_each(|made| snapshot.add(made.clone()));
                 Ok(())
             })
             .await?;
         let removed: Vec<Ulid> = sources.iter().map(|s| s.ulid).collect();
-        removed.iter().for_each(|_| self.parts.observer.marked(index.tenant(), Why::Compaction));
-        self.parts.follower.replaced(index.tenant(), vec![made.clone()], &removed);
+        removed.iter().for_each(|_| self.parts.observer.marked(index.tenant(), why));
+        self.parts.follower.replaced(index.tenant(), made.iter().cloned().collect(), &removed);
         Ok(made)
     }
 

@@ -1,18 +1,21 @@
-//! What there is and what goes next, for operators: `/api/v1/blocks` and `/api/v1/retention/plan`.
+//! For operators: `/api/v1/blocks` and `/api/v1/retention/plan` say what there is and what goes next, `/api/v1/delete`
+//! deletes.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::State;
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Path, Query, State};
+use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
 use flamestore_block::Meta;
 use flamestore_compaction::going;
 use flamestore_index::{Dead, View};
-use flamestore_model::{Fault, TenantId};
+use flamestore_model::{Fault, Kind, TenantId};
 use flamestore_rpc::{Tenants, plain_response};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::run::Compactor;
 
@@ -21,6 +24,8 @@ pub fn routes(compactor: Arc<Compactor>) -> Router {
     Router::new()
         .route("/api/v1/blocks", get(blocks))
         .route("/api/v1/retention/plan", get(retention_plan))
+        .route("/api/v1/delete", get(deletions).post(delete))
+        .route("/api/v1/delete/{id}", get(deletion))
         .with_state(compactor)
 }
 
@@ -93,6 +98,57 @@ async fn blocks(State(compactor): State<Arc<Compactor>>, tenants: Tenants) -> Re
     };
     match found.await {
         Ok(rows) => Json(serde_json::json!({ "blocks": rows })).into_response(),
+        Err(fault) => plain_response(fault).into_response(),
+    }
+}
+
+/// What to delete: a selector and a closed range in Unix milliseconds.
+#[derive(Debug, Deserialize)]
+struct Wanted {
+    query: String,
+    from: i64,
+    until: i64,
+}
+
+async fn delete(
+    State(compactor): State<Arc<Compactor>>,
+    tenants: Tenants,
+    wanted: Result<Query<Wanted>, QueryRejection>,
+) -> Response {
+    let done = async {
+        let Query(wanted) = wanted.map_err(|e| {
+            Fault::invalid(format!(
+                "/api/v1/delete needs the parameters query (a selector), from and until (Unix milliseconds): {}",
+                e.body_text()
+            ))
+        })?;
+        compactor.delete(tenants.single()?, &wanted.query, wanted.from, wanted.until).await
+    };
+    match done.await {
+        Ok(receipt) => (StatusCode::ACCEPTED, Json(receipt)).into_response(),
+        Err(fault) => plain_response(fault).into_response(),
+    }
+}
+
+async fn deletions(State(compactor): State<Arc<Compactor>>, tenants: Tenants) -> Response {
+    match async { compactor.deletions(tenants.single()?).await }.await {
+        Ok(receipts) => Json(serde_json::json!({ "deletions": receipts })).into_response(),
+        Err(fault) => plain_response(fault).into_response(),
+    }
+}
+
+async fn deletion(State(compactor): State<Arc<Compactor>>, tenants: Tenants, Path(id): Path<String>) -> Response {
+    let found = async {
+        let all = compactor.deletions(tenants.single()?).await?;
+        all.into_iter().find(|r| r.id == id).ok_or_else(|| {
+            Fault::new(
+                Kind::NotFound,
+                format!("there is no deletion {id:?}: GET /api/v1/delete lists those of 30 days"),
+            )
+        })
+    };
+    match found.await {
+        Ok(receipt) => Json(receipt).into_response(),
         Err(fault) => plain_response(fault).into_response(),
     }
 }

@@ -6,6 +6,7 @@
 
 pub mod compact;
 pub mod config;
+pub mod delete;
 pub mod disk;
 pub mod http;
 pub mod observe;
@@ -15,5 +16,5 @@ pub mod sweep;
 
 pub use config::CompactorConfig;
 pub use disk::{Disk, FileSystem, Space};
-pub use observe::{Follow, Observe};
+pub use observe::{Flush, Follow, Observe};
 pub use run::{Compactor, Parts};

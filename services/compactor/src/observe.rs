@@ -1,8 +1,11 @@
 //! What the compactor tells: to whoever reads blocks, and to whoever counts.
 
+use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
-use flamestore_block::{Meta, Ulid};
+use async_trait::async_trait;
+use flamestore_block::{Hidden, Meta, Ulid};
 use flamestore_index::Why;
 use flamestore_model::{Fault, TenantId};
 
@@ -10,6 +13,15 @@ use flamestore_model::{Fault, TenantId};
 pub trait Follow: Send + Sync {
     /// From now on `added` stand for `removed`. Told after it has become so in the bucket.
     fn replaced(&self, tenant: &TenantId, added: Vec<Meta>, removed: &[Ulid]);
+    /// From now on these profiles of these blocks are not shown; those of other blocks of the tenant all are.
+    fn hidden(&self, tenant: &TenantId, by_block: HashMap<Ulid, Arc<[Hidden]>>);
+}
+
+/// Holds profiles that are not in blocks yet.
+#[async_trait]
+pub trait Flush: Send + Sync {
+    /// Answers when everything acknowledged before is in blocks.
+    async fn flush(&self) -> Result<(), Fault>;
 }
 
 /// Counts.
@@ -39,4 +51,5 @@ pub struct Silent;
 impl Observe for Silent {}
 impl Follow for Silent {
     fn replaced(&self, _: &TenantId, _: Vec<Meta>, _: &[Ulid]) {}
+    fn hidden(&self, _: &TenantId, _: HashMap<Ulid, Arc<[Hidden]>>) {}
 }

@@ -100,7 +100,10 @@ impl Compactor {
     async fn mark_deleted(&self, index: &Index, view: &View, gone: &[Going]) -> Result<(), Fault> {
         let gone: Vec<Ulid> = gone.iter().map(|g| g.ulid).collect();
         let edit = |snapshot: &mut flamestore_index::Snapshot| {
-            snapshot.blocks.retain(|b| !gone.contains(&b.ulid));
+            for ulid in &gone {
+                snapshot.kill(*ulid, flamestore_index::Why::Disk, 0);
+            }
+            snapshot.dead.retain(|d| !gone.contains(&d.ulid));
             Ok(())
         };
         index.edit(&view.snapshot, edit).await.map(drop)

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use flamestore_block::BlockCache;
-use flamestore_clock::Clock;
+use flamestore_clock::{Chance, Clock};
 use flamestore_index::{Index, View};
 use flamestore_limits::Overrides;
 use flamestore_model::{Fault, TenantId};
@@ -13,8 +13,9 @@ use flamestore_objstore::Bucket;
 use tokio::time::{MissedTickBehavior, interval};
 
 use crate::config::CompactorConfig;
+use crate::delete;
 use crate::disk::Disk;
-use crate::observe::{Follow, Observe};
+use crate::observe::{Flush, Follow, Observe};
 
 /// Footers and series of blocks that are being merged; their samples are held by the merge itself.
 const CACHE_BYTES: u64 = 8 << 20;
@@ -24,7 +25,9 @@ pub struct Parts {
     pub bucket: Bucket,
     pub overrides: Arc<Overrides>,
     pub clock: Arc<dyn Clock>,
+    pub chance: Arc<dyn Chance>,
     pub disk: Arc<dyn Disk>,
+    pub flusher: Arc<dyn Flush>,
     pub follower: Arc<dyn Follow>,
     pub observer: Arc<dyn Observe>,
 }
@@ -121,6 +124,10 @@ impl Compactor {
         let delay = self.parts.overrides.of(tenant).compactor_partial_block_deletion_delay;
         if let Some(delay) = delay.enabled() {
             self.sweep_orphans(&index, &view, delay).await?;
+        }
+        let now_ms = self.parts.clock.now_millis();
+        if view.snapshot.deletions.iter().any(|d| d.blocks.is_empty()) {
+            index.edit(&view.snapshot, |snapshot| Ok(delete::forget_old(snapshot, now_ms))).await?;
         }
         index.trim().await?;
         let mut by_level: BTreeMap<u32, usize> = BTreeMap::new();

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use flamestore_clock::{Clock, SeededChance};
+use flamestore_clock::{Chance, Clock, SeededChance};
 use flamestore_compactor::{Compactor, CompactorConfig, FileSystem};
 use flamestore_config::Config;
 use flamestore_distributor::Distributor;
@@ -13,8 +13,9 @@ use flamestore_distributor::otlp_grpc::ProfilesDoor;
 use flamestore_ingester::IngesterParts;
 use flamestore_limits::Overrides;
 use flamestore_model::{Fault, Kind};
+use flamestore_objstore::self_test;
 use flamestore_proto::push::v1::pusher_service_server::PusherServiceServer;
-use flamestore_querier::Querier;
+use flamestore_querier::{Gate, Querier};
 use flamestore_query_frontend::{Frontend, debuginfo, doors};
 use flamestore_rpc::{BodyCaps, Front, Router, Tenancy, served};
 use flamestore_service::{Behind, Listeners, Readiness};
@@ -47,8 +48,11 @@ pub(crate) async fn run(config: Config, clock: Arc<dyn Clock>) -> Result<(), Fau
         compiler: version::COMPILER,
     }));
     let observers = Observers::new(metrics.clone(), clock.clone());
-    let bucket = flamestore_ingester::bucket::open(&config)?.observed(observers.clone(), clock.clone());
     let chance = Arc::new(SeededChance::from_system());
+    let bucket = flamestore_ingester::bucket::open(&config)?;
+    // Nothing is entrusted to a store that would lose it.
+    self_test::run(&bucket, chance.next_u128()).await?;
+    let bucket = bucket.observed(observers.clone(), clock.clone());
     let overrides = Arc::new(Overrides::new(config.limits.clone()));
     let runtime = Runtime::start(config.runtime_config.clone(), overrides.clone(), metrics.clone())?;
     let engine = flamestore_ingester::engine(
@@ -75,13 +79,19 @@ pub(crate) async fn run(config: Config, clock: Arc<dyn Clock>) -> Result<(), Fau
             bucket: bucket.clone(),
             overrides: overrides.clone(),
             clock: clock.clone(),
+            chance: chance.clone(),
             disk: Arc::new(FileSystem),
+            flusher: Arc::new(StoreFollows(engine.clone())),
             follower: Arc::new(StoreFollows(engine.clone())),
             observer: observers.clone(),
         },
     ));
+    let gate = Gate::new(config.querier.max_concurrent, config.querier.max_queued);
     let frontend = Frontend::new(flamestore_query_frontend::Parts {
-        querier: Querier::new(vec![engine.clone()]).on_partial(flamestore_rpc::partial::note),
+        querier: Querier::new(vec![engine.clone()])
+            .on_partial(flamestore_rpc::partial::note)
+            .behind(gate)
+            .holding_at_most(config.querier.max_query_bytes),
         overrides: overrides.clone(),
         clock: clock.clone(),
     });

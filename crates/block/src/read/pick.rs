@@ -2,11 +2,12 @@
 
 use std::ops::Range;
 
-use flamestore_model::{Fault, Filter, ProfileId};
+use flamestore_model::{Fault, ProfileId, TimeRange};
 
 use crate::layout::Table;
+use crate::read::filter::Filter;
 use crate::read::series::{SeriesRow, SeriesRows};
-use crate::read::{Block, blocking};
+use crate::read::{Block, blocking, hidden};
 use crate::refusal::corrupt;
 
 /// What a selection found in a dataset.
@@ -68,10 +69,12 @@ impl Block {
         profiles: bool,
     ) -> Result<Picked, Fault> {
         let known = self.dataset(dataset)?.rows;
-        let admitted: Vec<usize> = (0..rows.len()).filter(|i| may_match(filter, &rows[*i])).collect();
+        let admitted: Vec<usize> = (0..rows.len()).filter(|i| filter.admits(&rows[*i])).collect();
+        let deleted: Vec<Vec<TimeRange>> = admitted.iter().map(|i| hidden::times(&self.hidden, &rows[*i])).collect();
         // Only these need a look at their profiles.
+        let looks = |i: usize, deleted: &[TimeRange]| profiles || !deleted.is_empty() || !filter.takes_all(&rows[i]);
         let looked_at: Vec<usize> =
-            admitted.iter().copied().filter(|i| profiles || !filter.takes_all(rows[*i].range)).collect();
+            admitted.iter().zip(&deleted).filter(|(i, deleted)| looks(**i, deleted)).map(|(i, _)| *i).collect();
         let ranges: Vec<Range<u64>> = looked_at.iter().map(|i| profile_rows(&rows[*i])).collect();
         let inside = |r: &Range<u64>, all: Range<u64>| all.start <= r.start && r.end <= all.end;
         if ranges.iter().any(|r| !inside(r, known.profiles.range()))
@@ -83,12 +86,12 @@ impl Block {
 
         let mut picked = Picked::default();
         let mut at = 0;
-        for i in admitted {
+        for (i, deleted) in admitted.into_iter().zip(deleted) {
             let row = &rows[i];
             if looked_at.get(at) == Some(&i) {
                 at += 1;
                 let before = picked.samples.len();
-                look.take(row, filter, profiles, &mut picked)?;
+                look.take(row, filter, &deleted, profiles, &mut picked)?;
                 let n = picked.samples.len() - before;
                 if n > 0 {
                     picked.series.push(PickedSeries { row: i, profiles: n });
@@ -141,7 +144,14 @@ struct Looked {
 
 impl Looked {
     /// Moves the matching profiles of the next series to `picked`.
-    fn take(&mut self, row: &SeriesRow, filter: &Filter<'_>, profiles: bool, picked: &mut Picked) -> Result<(), Fault> {
+    fn take(
+        &mut self,
+        row: &SeriesRow,
+        filter: &Filter<'_>,
+        deleted: &[TimeRange],
+        profiles: bool,
+        picked: &mut Picked,
+    ) -> Result<(), Fault> {
         let mine = self.next..self.next + row.profiles as usize;
         self.next = mine.end;
         let mut sample = row.first_sample;
@@ -150,7 +160,7 @@ impl Looked {
             if end > row.first_sample + row.samples {
                 return Err(Fault::corrupt("a block's profiles have more samples than their series"));
             }
-            if filter.takes(self.times[i], self.ids.get(i)) {
+            if filter.takes(self.times[i], self.ids.get(i)) && !hidden::is_in(deleted, self.times[i]) {
                 picked.samples.push(sample..end);
                 if profiles {
                     picked.profiles.push(PickedProfile {
@@ -164,10 +174,6 @@ impl Looked {
         }
         Ok(())
     }
-}
-
-fn may_match(filter: &Filter<'_>, row: &SeriesRow) -> bool {
-    filter.admits(row.range, &row.profile_type, &row.labels)
 }
 
 fn profile_rows(row: &SeriesRow) -> Range<u64> {

@@ -3,15 +3,15 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use flamestore_model::{Fault, Labels, ProfileId, Values};
+use flamestore_model::{Fault, Labels, ProfileId, TimeRange};
 use flamestore_symbols::Symbols;
 
 use crate::layout::Table;
 use crate::read::columns::Checked;
 use crate::read::series::SeriesRows;
-use crate::read::{Block, blocking};
+use crate::read::{Block, blocking, hidden};
 use crate::refusal::corrupt;
-use crate::write::ProfileInput;
+use crate::write::{ProfileInput, Values};
 
 /// Everything that a block holds of one service. Profiles are numbered through all series; a series' profiles follow each
 /// other, sorted by (time, id), and so do a profile's samples.
@@ -19,6 +19,8 @@ use crate::write::ProfileInput;
 pub struct Whole {
     symbols: Arc<Symbols>,
     series: Arc<SeriesRows>,
+    /// By series: times that were deleted.
+    deleted: Vec<Vec<TimeRange>>,
     times: Vec<i64>,
     durations: Vec<i64>,
     ids: Vec<ProfileId>,
@@ -43,8 +45,12 @@ impl Block {
             self.columns(Table::Profiles, &["time", "duration_nanos", "profile_id", "sample_count"], one(&profiles)),
             self.columns(Table::Samples, &["stacktrace_id", "value", "span_id", "trace_id"], one(&samples)),
         )?;
+        let hidden = self.hidden.clone();
         blocking(move || {
-            decode(symbols, series, &profile_columns.check()?, profiles, &sample_columns.check()?, samples)
+            let deleted = series.iter().map(|row| hidden::times(&hidden, row)).collect();
+            let whole =
+                decode(symbols, series, &profile_columns.check()?, profiles, &sample_columns.check()?, samples)?;
+            Ok(Whole { deleted, ..whole })
         })
         .await
     }
@@ -105,7 +111,7 @@ fn decode(
         true => fixed_or_zero(sample_columns, "trace_id", rows, u128::from_be_bytes)?,
         false => Vec::new(),
     };
-    Ok(Whole { symbols, series, times, durations, ids, ends, stacks, values, spans, traces })
+    Ok(Whole { symbols, series, deleted: Vec::new(), times, durations, ids, ends, stacks, values, spans, traces })
 }
 
 fn fixed_or_zero<const N: usize, T: Default>(
@@ -130,13 +136,15 @@ impl Whole {
         &self.symbols
     }
 
-    /// Labels, profile type and profile numbers of each series, sorted by (profile type, labels).
-    pub fn series(&self) -> impl Iterator<Item = (&Labels, &str, Range<usize>)> {
+    /// Labels, profile type and profile numbers of each series, sorted by (profile type, labels). Deleted profiles are
+    /// left out.
+    pub fn series(&self) -> impl Iterator<Item = (&Labels, &str, impl Iterator<Item = usize>)> {
         let mut next = 0;
-        self.series.iter().map(move |row| {
+        self.series.iter().zip(&self.deleted).map(move |(row, deleted)| {
             let first = next;
             next += row.profiles as usize;
-            (&row.labels, &*row.profile_type, first..next)
+            let shown = move |profile: &usize| !hidden::is_in(deleted, self.times[*profile]);
+            (&row.labels, &*row.profile_type, (first..next).filter(shown))
         })
     }
 

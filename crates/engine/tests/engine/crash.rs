@@ -9,7 +9,7 @@ use flamestore_model::Kind;
 use crate::support::{Disk, Model, Spec, alone, runtime, together, total};
 
 /// Every step of a push and a flush that touches a disk.
-const POINTS: [&str; 11] = [
+const POINTS: [&str; 12] = [
     "wal-create",
     "wal-before-write",
     "wal-after-write",
@@ -19,6 +19,7 @@ const POINTS: [&str; 11] = [
     "engine-after-commit",
     "engine-after-swap",
     "engine-before-trim",
+    "engine-after-mark",
     "engine-after-trim",
     "none",
 ];

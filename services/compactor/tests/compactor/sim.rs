@@ -5,7 +5,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::time::Duration;
 
+use flamestore_clock::Clock;
 use flamestore_index::Index;
+use flamestore_model::TimeRange;
+
+use flamestore_compactor::delete::State;
 
 use crate::support::{Struck, World, tenant_of};
 
@@ -13,8 +17,25 @@ const SEEDS: u64 = 200;
 const STEPS: usize = 30;
 
 impl World {
+    /// Of one service, from some time on. What is broken off is asked for again, until it is known to be done.
+    async fn delete(&mut self) {
+        let (tenant, service) = (self.below(2) as u8, self.below(3));
+        let now_ms = self.clock.now_millis();
+        let from_ms = now_ms - self.below(60 * 60) as i64 * 1000;
+        let selector = format!("{{service_name=\"svc-{service}\"}}");
+        if self.below(3) == 0 {
+            self.fuse.store(1 + self.below(20) as i64, SeqCst);
+            let _ = self.compactor().delete(&tenant_of(tenant), &selector, from_ms, now_ms).await;
+            self.crash().await;
+        }
+        let receipt = self.compactor().delete(&tenant_of(tenant), &selector, from_ms, now_ms).await.unwrap();
+        self.struck.deletions.fetch_add(u64::from(receipt.blocks_to_rewrite > 0), SeqCst);
+        let range = TimeRange::from_millis(from_ms, now_ms);
+        self.pushed.retain(|p| p.tenant != tenant || p.service != service || !range.contains(p.time));
+    }
+
     async fn step(&mut self) {
-        match self.below(12) {
+        match self.below(13) {
             0..=3 => {
                 for _ in 0..=self.below(3) {
                     self.push().await;
@@ -23,6 +44,7 @@ impl World {
             4..=5 => self.engine().flush().await.unwrap(),
             6 => self.compactor().compact_all().await.unwrap(),
             7 => self.compactor().clean_all().await.unwrap(),
+            12 => self.delete().await,
             8 => self.clock.advance(Duration::from_secs(600 + self.below(4 * 3600))),
             9 => self.crash().await,
             // The bucket goes away in the middle, and then the process.
@@ -62,6 +84,10 @@ async fn simulate(seed: u64, struck: Arc<Struck>) {
     world.compactor().compact_all().await.unwrap();
     world.check(&format!("seed {seed}, all compacted")).await;
     assert_eq!(world.answers().await, before, "seed {seed}: compaction changes an answer");
+    for t in 0..2 {
+        let open = world.compactor().deletions(&tenant_of(t)).await.unwrap();
+        assert!(open.iter().all(|r| r.state != State::Hidden), "seed {seed}: {open:?}");
+    }
     world.compactor().clean_all().await.unwrap();
     world.check(&format!("seed {seed}, cleaned")).await;
     world.clock.advance(Duration::from_secs(26 * 3600));
@@ -109,6 +135,7 @@ fn no_order_of_steps_and_breaks_changes_what_is_answered() {
             ("restarts with a log", &struck.restarts_with_log),
             ("blocks past retention", &struck.marked_old),
             ("deleted blocks", &struck.deleted),
+            ("deletions on request", &struck.deletions),
         ] {
             assert!(count(counter) >= SEEDS / 10, "too few {what}: {}", count(counter));
         }

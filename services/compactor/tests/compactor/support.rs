@@ -1,15 +1,16 @@
 //! One process over a bucket and a folder that outlive it, and the list of what it has acknowledged.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::SeqCst};
 use std::time::Duration;
 
+use async_trait::async_trait;
 use flamestore_api::{Ingester, PushedProfile, Reader};
-use flamestore_block::{BlockCache, Meta, Ulid};
+use flamestore_block::{BlockCache, Hidden, Meta, Ulid};
 use flamestore_clock::{Chance, Clock, ManualClock, SeededChance};
 use flamestore_compaction::PlanConfig;
-use flamestore_compactor::{Compactor, CompactorConfig, Disk, Follow, Observe, Parts, Space};
+use flamestore_compactor::{Compactor, CompactorConfig, Disk, Flush, Follow, Observe, Parts, Space};
 use flamestore_engine::{Engine, EngineConfig};
 use flamestore_index::Why;
 use flamestore_limits::{Limits, Overrides};
@@ -36,6 +37,7 @@ pub(crate) struct Struck {
     pub(crate) faults: AtomicU64,
     pub(crate) crashes: AtomicU64,
     pub(crate) restarts_with_log: AtomicU64,
+    pub(crate) deletions: AtomicU64,
     pub(crate) checks: AtomicU64,
     pub(crate) corrupt: Mutex<Vec<String>>,
 }
@@ -64,6 +66,17 @@ impl Follow for StoreFollows {
     fn replaced(&self, tenant: &TenantId, added: Vec<Meta>, removed: &[Ulid]) {
         self.0.replace_blocks(tenant, added, removed).unwrap();
     }
+
+    fn hidden(&self, tenant: &TenantId, by_block: HashMap<Ulid, Arc<[Hidden]>>) {
+        self.0.hide(tenant, &by_block).unwrap();
+    }
+}
+
+#[async_trait]
+impl Flush for StoreFollows {
+    async fn flush(&self) -> Result<(), Fault> {
+        self.0.flush().await
+    }
 }
 
 /// As full as it is told to be.
@@ -73,6 +86,16 @@ impl Disk for FakeDisk {
     fn space(&self, _: &std::path::Path) -> Result<Space, Fault> {
         Ok(Space { total: 1 << 30, free: self.0.load(SeqCst) })
     }
+}
+
+/// An acknowledged profile.
+#[derive(Debug, Clone)]
+pub(crate) struct Pushed {
+    pub(crate) tenant: u8,
+    pub(crate) service: u64,
+    pub(crate) time: i64,
+    pub(crate) id: ProfileId,
+    pub(crate) value: i64,
 }
 
 /// One process over a bucket and a folder that outlive it.
@@ -86,7 +109,7 @@ pub(crate) struct World {
     pub(crate) struck: Arc<Struck>,
     pub(crate) setup: Setup,
     pub(crate) process: Option<(Arc<Engine>, Compactor)>,
-    pub(crate) pushed: Vec<(u8, i64, ProfileId, i64)>,
+    pub(crate) pushed: Vec<Pushed>,
 }
 
 impl World {
@@ -188,7 +211,7 @@ impl World {
         };
         // The log is on a disk that does not fail here.
         self.engine().push(&tenant_of(tenant), vec![profile]).await.pop().unwrap().unwrap();
-        self.pushed.push((tenant, time, id, value + 1));
+        self.pushed.push(Pushed { tenant, service, time, id, value: value + 1 });
     }
 
     /// Every kind of answer about everything, as text that does not depend on what order parts come in.
@@ -215,7 +238,6 @@ impl World {
             lines.push(format!("{:?}", tree.flamegraph()));
             let profile = self.engine().profile(&tenant, &query).await.unwrap().value;
             lines.push(format!("{}", profile.total()));
-            lines.push(format!("{:?}", self.engine().bounds(&tenant).await.unwrap().value));
             lines.sort();
             out.extend(lines);
         }
@@ -230,8 +252,8 @@ impl World {
             let expected: BTreeMap<ProfileId, i64> = self
                 .pushed
                 .iter()
-                .filter(|(tenant, time, ..)| *tenant == t && range.contains(*time))
-                .map(|(_, _, id, value)| (*id, *value))
+                .filter(|p| p.tenant == t && range.contains(p.time))
+                .map(|p| (p.id, p.value))
                 .collect();
             let mut select = Select::everything(range);
             select.profile_type = Some(ProfileType::parse(TYPE).unwrap());
@@ -325,6 +347,8 @@ pub(crate) fn compactor(
             overrides: Arc::new(Overrides::new(limits)),
             clock: clock.clone(),
             disk: setup.disk.clone(),
+            chance: Arc::new(SeededChance::new(11)),
+            flusher: Arc::new(StoreFollows(engine.clone())),
             follower: Arc::new(StoreFollows(engine)),
             observer: struck.clone(),
         },

@@ -1,10 +1,12 @@
 //! What the compactor tells, as metrics; and the store that follows it.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use flamestore_block::{Meta, Ulid};
-use flamestore_compactor::{Follow, Observe};
+use async_trait::async_trait;
+use flamestore_block::{Hidden, Meta, Ulid};
+use flamestore_compactor::{Flush, Follow, Observe};
 use flamestore_engine::Engine;
 use flamestore_index::Why;
 use flamestore_model::{Fault, TenantId};
@@ -103,5 +105,18 @@ impl Follow for StoreFollows {
         if let Err(fault) = self.0.replace_blocks(tenant, added, removed) {
             tracing::error!(%tenant, %fault, "the store does not follow the compactor; it will after a restart");
         }
+    }
+
+    fn hidden(&self, tenant: &TenantId, by_block: HashMap<Ulid, Arc<[Hidden]>>) {
+        if let Err(fault) = self.0.hide(tenant, &by_block) {
+            tracing::error!(%tenant, %fault, "the store does not follow the compactor; it will after a restart");
+        }
+    }
+}
+
+#[async_trait]
+impl Flush for StoreFollows {
+    async fn flush(&self) -> Result<(), Fault> {
+        self.0.flush().await
     }
 }
