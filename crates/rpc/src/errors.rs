@@ -152,9 +152,10 @@ fn clipped(message: &str) -> Cow<'_, str> {
     if message.len() <= MAX_MESSAGE_BYTES {
         return Cow::Borrowed(message);
     }
-    let head = message.floor_char_boundary(MAX_MESSAGE_BYTES / 2);
-    let tail = message.ceil_char_boundary(message.len() - MAX_MESSAGE_BYTES / 2);
-    Cow::Owned(format!("{} … {}", &message[..head], &message[tail..]))
+    let boundary = |at: usize| (at..message.len()).find(|at| message.is_char_boundary(*at)).unwrap_or(message.len());
+    let (head, _) = message.split_at(boundary(MAX_MESSAGE_BYTES / 2));
+    let (_, tail) = message.split_at(boundary(message.len() - MAX_MESSAGE_BYTES / 2));
+    Cow::Owned(format!("{head} … {tail}"))
 }
 
 /// Seconds until the same request may succeed, if it ever may.
