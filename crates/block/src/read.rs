@@ -7,7 +7,6 @@ mod cache;
 mod columns;
 mod cost;
 mod file;
-mod filter;
 mod hidden;
 mod object;
 mod pick;
@@ -21,7 +20,8 @@ use std::sync::Arc;
 
 use flamestore_flamegraph::heatmap::{Observed, ObservedSeries};
 use flamestore_flamegraph::{ProfileMerge, TreeMerger, fold};
-use flamestore_model::{Fault, Point, Select, SeriesInfo, SeriesPoints, StackFilter, TenantId, TreeQuery};
+use flamestore_model::labels::names;
+use flamestore_model::{Fault, Filter, Point, Select, SeriesInfo, SeriesPoints, StackFilter, TenantId, TreeQuery};
 use flamestore_objstore::Bucket;
 use flamestore_symbols::Symbols;
 use flamestore_symbols::wanted::wanted;
@@ -33,9 +33,8 @@ pub use hidden::Hidden;
 pub use samples::FETCH_ROWS;
 pub use whole::Whole;
 
-use crate::meta::Meta;
+use crate::meta::{Dataset, Meta};
 use crate::refusal::corrupt;
-use filter::Filter;
 use samples::{Ids, Wanted};
 
 /// Datasets of one block that are read at the same time.
@@ -199,7 +198,7 @@ impl Block {
         filter: &Filter<'_>,
         ask: impl Fn(usize) -> F,
     ) -> Result<Vec<T>, Fault> {
-        let candidates = self.meta.datasets.iter().enumerate().filter(|(_, d)| filter.admits_dataset(d));
+        let candidates = self.meta.datasets.iter().enumerate().filter(|(_, d)| admits(filter, d));
         // Made before anything is awaited: the compiler then sees that the whole can be sent to another thread.
         let asked: Vec<F> = candidates.map(|(i, _)| ask(i)).collect();
         futures::stream::iter(asked).buffered(MAX_PARALLEL_DATASETS).try_collect().await
@@ -291,6 +290,14 @@ impl Block {
         });
         found.await.map(Some)
     }
+}
+
+/// Whether a dataset can have matching profiles. All its series have its name as `service_name`.
+fn admits(filter: &Filter<'_>, dataset: &Dataset) -> bool {
+    let select = filter.select();
+    select.range.overlaps(dataset.range())
+        && filter.profile_type().is_none_or(|t| dataset.profile_types.binary_search_by(|of| (**of).cmp(t)).is_ok())
+        && select.selector.admits(names::SERVICE_NAME, &dataset.service_name)
 }
 
 /// Which stacks a filter wants.

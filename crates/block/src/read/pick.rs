@@ -2,10 +2,9 @@
 
 use std::ops::Range;
 
-use flamestore_model::{Fault, ProfileId, TimeRange};
+use flamestore_model::{Fault, Filter, ProfileId, TimeRange};
 
 use crate::layout::Table;
-use crate::read::filter::Filter;
 use crate::read::series::{SeriesRow, SeriesRows};
 use crate::read::{Block, blocking, hidden};
 use crate::refusal::corrupt;
@@ -69,10 +68,11 @@ impl Block {
         profiles: bool,
     ) -> Result<Picked, Fault> {
         let known = self.dataset(dataset)?.rows;
-        let admitted: Vec<usize> = (0..rows.len()).filter(|i| filter.admits(&rows[*i])).collect();
+        let admitted: Vec<usize> = (0..rows.len()).filter(|i| may_match(filter, &rows[*i])).collect();
         let deleted: Vec<Vec<TimeRange>> = admitted.iter().map(|i| hidden::times(&self.hidden, &rows[*i])).collect();
         // Only these need a look at their profiles.
-        let looks = |i: usize, deleted: &[TimeRange]| profiles || !deleted.is_empty() || !filter.takes_all(&rows[i]);
+        let looks =
+            |i: usize, deleted: &[TimeRange]| profiles || !deleted.is_empty() || !filter.takes_all(rows[i].range);
         let looked_at: Vec<usize> =
             admitted.iter().zip(&deleted).filter(|(i, deleted)| looks(**i, deleted)).map(|(i, _)| *i).collect();
         let ranges: Vec<Range<u64>> = looked_at.iter().map(|i| profile_rows(&rows[*i])).collect();
@@ -174,6 +174,10 @@ impl Looked {
         }
         Ok(())
     }
+}
+
+fn may_match(filter: &Filter<'_>, row: &SeriesRow) -> bool {
+    filter.admits(row.range, &row.profile_type, &row.labels)
 }
 
 fn profile_rows(row: &SeriesRow) -> Range<u64> {

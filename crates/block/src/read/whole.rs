@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use flamestore_model::{Fault, Labels, ProfileId, TimeRange};
+use flamestore_model::{Fault, Labels, ProfileId, TimeRange, Values};
 use flamestore_symbols::Symbols;
 
 use crate::layout::Table;
@@ -11,7 +11,7 @@ use crate::read::columns::Checked;
 use crate::read::series::SeriesRows;
 use crate::read::{Block, blocking, hidden};
 use crate::refusal::corrupt;
-use crate::write::{ProfileInput, Values};
+use crate::write::ProfileInput;
 
 /// Everything that a block holds of one service. Profiles are numbered through all series; a series' profiles follow each
 /// other, sorted by (time, id), and so do a profile's samples.
