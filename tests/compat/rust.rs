@@ -2,16 +2,19 @@
 
 use std::process::Command;
 
-use flamestore_tests::Server;
 use flamestore_tests::client::CPU;
+use flamestore_tests::{Server, tools};
 
 use super::arrived::{about, check, flame};
 use super::{build, built, number, sources, work};
 
 #[test]
 fn a_rust_program_arrives_with_cpu_and_tags() {
+    let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".into());
+    if !tools::have("cargo", &cargo, &["--version"]) {
+        return;
+    }
     let home = built("rust");
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     build(
         Command::new(cargo)
             .args(["build", "--quiet", "--locked", "--manifest-path"])
