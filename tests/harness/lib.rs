@@ -8,6 +8,7 @@ pub mod raw;
 pub mod rpc;
 pub mod run;
 pub mod server;
+pub mod stores;
 pub mod tools;
 
 pub use client::{Client, folded};
