@@ -1,5 +1,6 @@
 //! Kills the server with SIGKILL under load, starts it again, and compares what was acknowledged with what is answered.
 
 mod fail_points;
+mod full_disk;
 mod load;
 mod sigkill;
