@@ -145,6 +145,79 @@ fn otlp_cpu(bencher: Bencher) {
     });
 }
 
+/// What the collector of a whole host sends in ten seconds: 40 services, 20,000 functions, 8,000 samples of stacks of 40
+/// frames, each with its thread and the times at which it was seen. 4 MB.
+fn whole_host() -> Vec<u8> {
+    const SERVICES: u64 = 40;
+    const DEEP: u64 = 40;
+    const TIMES: u64 = 26;
+    let functions = 20_000;
+    let mut tables = [bytes(1, b""), bytes(2, b""), bytes(3, b""), bytes(4, b""), bytes(7, b"")].concat();
+    for mapping in 0..200u64 {
+        tables.extend(bytes(1, &[number(1, 4096 * mapping), number(2, 4096 * (mapping + 1)), number(4, 7)].concat()));
+    }
+    for string in ["", "samples", "count", "cpu", "nanoseconds", "thread.name", "service.name", "a.out"] {
+        tables.extend(bytes(5, string.as_bytes()));
+    }
+    for function in 0..functions {
+        let line = [number(1, function + 1), number(2, function % 300)].concat();
+        let location = [number(1, function % 200 + 1), number(2, 0x40_0000 + function * 16), bytes(3, &line)].concat();
+        tables.extend(bytes(2, &location));
+        tables.extend(bytes(3, &number(1, function + 8)));
+        tables.extend(bytes(5, name(function).as_bytes()));
+    }
+    tables.extend(bytes(6, b""));
+    for thread in 0..500 {
+        let value = bytes(2, &bytes(1, format!("worker-{thread}").as_bytes()));
+        tables.extend(bytes(6, &[number(1, 5), value].concat()));
+    }
+    let (mut resources, mut at) = (Vec::new(), 0u64);
+    for service in 0..SERVICES {
+        let mut profile = [bytes(1, &[number(1, 1), number(2, 2)].concat()), number(4, 10_000_000_000)].concat();
+        profile.extend([bytes(5, &[number(1, 3), number(2, 4)].concat()), number(6, 50_000_000)].concat());
+        for _ in 0..STACKS / SERVICES {
+            // Stacks of a service begin alike, and use an eightieth of the functions.
+            let frame = |depth: u64| {
+                let shared = at >> (DEEP - depth).min(12);
+                ((shared.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32) + depth * 7) % 500 * SERVICES + service + 1
+            };
+            tables.extend(bytes(7, &packed(1, (0..DEEP).rev().map(frame))));
+            at += 1;
+            let times: Vec<u8> = (0..TIMES).flat_map(|n| (NOW as u64 + n * 50_000_000).to_le_bytes()).collect();
+            let sample = [number(1, at), packed(2, [at % 500 + 1]), bytes(5, &times)].concat();
+            profile.extend(bytes(2, &sample));
+        }
+        let attribute =
+            [bytes(1, b"service.name"), bytes(2, &bytes(1, format!("service-{service}").as_bytes()))].concat();
+        let scope = bytes(2, &profile);
+        resources.extend(bytes(1, &[bytes(1, &bytes(1, &attribute)), bytes(2, &scope)].concat()));
+    }
+    [resources, bytes(2, &tables)].concat()
+}
+
+#[divan::bench]
+fn otlp_whole_host(bencher: Bencher) {
+    let body = whole_host();
+    bencher.counter(BytesCount::of_slice(&body[..])).bench(|| read_whole_host(&body).ingested.profiles.len());
+}
+
+/// With what the distributor does next: decoding what was built.
+#[divan::bench]
+fn otlp_whole_host_and_decoded(bencher: Bencher) {
+    let body = whole_host();
+    bencher.counter(BytesCount::of_slice(&body[..])).bench(|| {
+        let export = read_whole_host(&body);
+        let decode = |p: &flamestore_formats::RawProfile| flamestore_pprof::decode(&p.pprof, 0).expect("a pprof");
+        export.ingested.profiles.iter().map(decode).collect::<Vec<_>>()
+    });
+}
+
+fn read_whole_host(body: &[u8]) -> otlp::Export {
+    let export = otlp::read(body, NOW, &Caps::default()).expect("the request is well-formed");
+    assert_eq!((export.ingested.profiles.len(), export.refused), (40, 0));
+    export
+}
+
 fn text(text: &str) -> Vec<u8> {
     let mut out = vec![3];
     varint(&mut out, text.len() as u64);
@@ -257,5 +330,15 @@ fn recording() -> Bytes {
 #[divan::bench]
 fn jfr_execution_samples(bencher: Bencher) {
     let body = recording();
+    bencher.counter(BytesCount::of_slice(&body[..])).bench(|| read("jfr", &body));
+}
+
+/// A recording of async-profiler 4.5, of every kind of event.
+#[divan::bench]
+fn jfr_async_profiler(bencher: Bencher) {
+    let file = include_bytes!("../tests/fixtures/jfr/async-profiler-4.5.jfr.gz");
+    let mut body = Vec::new();
+    std::io::Read::read_to_end(&mut flate2::read::GzDecoder::new(&file[..]), &mut body).expect("gzip");
+    let body = Bytes::from(body);
     bencher.counter(BytesCount::of_slice(&body[..])).bench(|| read("jfr", &body));
 }

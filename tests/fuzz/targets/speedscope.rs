@@ -1,0 +1,6 @@
+//! Any bytes as a speedscope file.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|bytes: &[u8]| flamestore_fuzz::upload("speedscope", "", bytes));
