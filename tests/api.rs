@@ -11,6 +11,7 @@ mod limits;
 mod malformed;
 mod otlp;
 mod protocols;
+mod queue;
 mod refusals;
 mod runtime;
 mod services;

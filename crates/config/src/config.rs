@@ -208,6 +208,7 @@ pub struct Querier {
     pub max_queued: usize,
     pub timeout: Duration,
     pub block_cache_bytes: usize,
+    /// `usize::MAX`: no bound.
     pub max_query_bytes: usize,
 }
 
@@ -419,7 +420,10 @@ impl Config {
                 max_queued: read.size("querier.max_queued"),
                 timeout: read.duration("querier.timeout"),
                 block_cache_bytes: read.size("querier.block_cache_bytes"),
-                max_query_bytes: read.size("querier.max_query_bytes"),
+                max_query_bytes: match read.size("querier.max_query_bytes") {
+                    0 => usize::MAX,
+                    bytes => bytes,
+                },
             },
             runtime_config: RuntimeConfig {
                 files: read.list("runtime_config.file").iter().map(PathBuf::from).collect(),

@@ -13,7 +13,7 @@ use flamestore_flamegraph::heatmap::{Observed, ObservedSeries};
 use flamestore_flamegraph::{ProfileMerge, Tree, TreeMerger, budget};
 use flamestore_head::DatasetHead;
 use flamestore_model::labels::names;
-use flamestore_model::{Fault, Kind, Labels, Select, SeriesInfo, SeriesPoints, TenantId, TimeRange, TreeQuery};
+use flamestore_model::{Fault, Kind, Labels, Point, Select, SeriesInfo, SeriesPoints, TenantId, TimeRange, TreeQuery};
 use futures::StreamExt;
 
 use crate::heads::{TenantHeads, span};
@@ -48,13 +48,13 @@ impl Store {
         query: &TreeQuery,
     ) -> Result<Answer<Vec<SeriesPoints>>, Fault> {
         let found: Answer<PointTable> = self.gather(tenant, query).await?;
-        let series = found.value.0.into_iter().map(|(labels, points)| SeriesPoints { labels, points });
+        let series = found.value.0.by_labels.into_iter().map(|(labels, points)| SeriesPoints { labels, points });
         Ok(Answer { value: series.collect(), partial: found.partial })
     }
 
     pub(crate) async fn spans(&self, tenant: &TenantId, select: &Select) -> Result<Answer<Vec<ObservedSeries>>, Fault> {
         let found: Answer<SpanTable> = self.gather(tenant, select).await?;
-        let series = found.value.0.into_iter().map(|(labels, observed)| ObservedSeries { labels, observed });
+        let series = found.value.0.by_labels.into_iter().map(|(labels, observed)| ObservedSeries { labels, observed });
         Ok(Answer { value: series.collect(), partial: found.partial })
     }
 
@@ -233,13 +233,35 @@ impl Gather for SeriesTable {
     }
 }
 
-struct PointTable(HashMap<Labels, Vec<flamestore_model::Point>>);
+/// What was found of each series.
+struct Rows<T> {
+    by_labels: HashMap<Labels, Vec<T>>,
+    count: usize,
+}
+
+impl<T> Rows<T> {
+    fn none() -> Self {
+        Rows { by_labels: HashMap::new(), count: 0 }
+    }
+
+    fn add(&mut self, found: impl IntoIterator<Item = (Labels, Vec<T>)>) {
+        for (labels, mut rows) in found {
+            self.count += rows.len();
+            self.by_labels.entry(labels).or_default().append(&mut rows);
+        }
+    }
+
+    /// Heap bytes, without the labels: heads and the cache of blocks hold them anyway.
+    fn bytes(&self) -> usize {
+        self.count * size_of::<T>() + self.by_labels.len() * size_of::<(Labels, Vec<T>)>()
+    }
+}
+
+struct PointTable(Rows<Point>);
 
 impl PointTable {
     fn add(&mut self, found: Vec<SeriesPoints>) {
-        for SeriesPoints { labels, mut points } in found {
-            self.0.entry(labels).or_default().append(&mut points);
-        }
+        self.0.add(found.into_iter().map(|s| (s.labels, s.points)));
     }
 }
 
@@ -251,7 +273,7 @@ impl Gather for PointTable {
     }
 
     fn empty() -> Self {
-        PointTable(HashMap::new())
+        PointTable(Rows::none())
     }
 
     fn add_head(&mut self, query: &TreeQuery, head: &DatasetHead) {
@@ -265,19 +287,19 @@ impl Gather for PointTable {
     }
 
     fn merge(&mut self, other: Self) {
-        for (labels, mut points) in other.0 {
-            self.0.entry(labels).or_default().append(&mut points);
-        }
+        self.0.add(other.0.by_labels);
+    }
+
+    fn bytes(&self) -> usize {
+        self.0.bytes()
     }
 }
 
-struct SpanTable(HashMap<Labels, Vec<Observed>>);
+struct SpanTable(Rows<Observed>);
 
 impl SpanTable {
     fn add(&mut self, found: Vec<ObservedSeries>) {
-        for ObservedSeries { labels, mut observed } in found {
-            self.0.entry(labels).or_default().append(&mut observed);
-        }
+        self.0.add(found.into_iter().map(|s| (s.labels, s.observed)));
     }
 }
 
@@ -289,7 +311,7 @@ impl Gather for SpanTable {
     }
 
     fn empty() -> Self {
-        SpanTable(HashMap::new())
+        SpanTable(Rows::none())
     }
 
     fn add_head(&mut self, query: &Select, head: &DatasetHead) {
@@ -303,9 +325,11 @@ impl Gather for SpanTable {
     }
 
     fn merge(&mut self, other: Self) {
-        for (labels, mut observed) in other.0 {
-            self.0.entry(labels).or_default().append(&mut observed);
-        }
+        self.0.add(other.0.by_labels);
+    }
+
+    fn bytes(&self) -> usize {
+        self.0.bytes()
     }
 }
 

@@ -11,6 +11,8 @@ use flamestore_flamegraph::{ProfileMerge, Tree, TreeMerger};
 use flamestore_model::{Fault, Labels, QueryCost, Select, SeriesInfo, SeriesPoints, TenantId, TimeRange, TreeQuery};
 use futures::stream::{self, StreamExt, TryStreamExt};
 
+use crate::gate::Gate;
+
 /// Questions that one query has under way at once, over all readers and tenants.
 pub const MAX_FAN_OUT: usize = 16;
 
@@ -19,17 +21,31 @@ pub const MAX_FAN_OUT: usize = 16;
 pub struct Querier {
     readers: Arc<[Arc<dyn Reader>]>,
     on_partial: fn(),
+    gate: Option<Arc<Gate>>,
+    max_merge_bytes: usize,
 }
 
 impl Querier {
     pub fn new(readers: Vec<Arc<dyn Reader>>) -> Self {
-        Querier { readers: readers.into(), on_partial: || {} }
+        Querier { readers: readers.into(), on_partial: || {}, gate: None, max_merge_bytes: MAX_MERGE_BYTES }
     }
 
     /// Calls `told` in the task of the question whenever an answer lacks something.
     #[must_use]
     pub fn on_partial(self, told: fn()) -> Self {
         Querier { on_partial: told, ..self }
+    }
+
+    /// Lets questions wait where the gate says so.
+    #[must_use]
+    pub fn behind(self, gate: Arc<Gate>) -> Self {
+        Querier { gate: Some(gate), ..self }
+    }
+
+    /// Bounds what the answers of several readers or tenants may take together, in bytes.
+    #[must_use]
+    pub fn holding_at_most(self, max_merge_bytes: usize) -> Self {
+        Querier { max_merge_bytes, ..self }
     }
 
     pub async fn series(&self, tenants: &[TenantId], select: &Select) -> Result<Answer<Vec<SeriesInfo>>, Fault> {
@@ -72,7 +88,7 @@ impl Querier {
                 let mut merger = TreeMerger::default();
                 for tree in &answers.value {
                     merger.add_tree(tree);
-                    budget::within(merger.bytes(), MAX_MERGE_BYTES)?;
+                    budget::within(merger.bytes(), self.max_merge_bytes)?;
                 }
                 merger.finish()
             }
@@ -85,7 +101,7 @@ impl Querier {
         let mut value = ProfileMerge::default();
         for one in answers.value {
             value.merge(one);
-            budget::within(value.bytes(), MAX_MERGE_BYTES)?;
+            budget::within(value.bytes(), self.max_merge_bytes)?;
         }
         Ok(Answer { value, partial: answers.partial })
     }
@@ -127,6 +143,10 @@ impl Querier {
     where
         F: Future<Output = Result<Answer<T>, Fault>>,
     {
+        let _turn = match (&self.gate, tenants.first()) {
+            (Some(gate), Some(tenant)) => Some(gate.turn(tenant).await?),
+            _ => None,
+        };
         let pairs = self.readers.iter().flat_map(|r| tenants.iter().map(move |t| (r.clone(), t.clone())));
         let questions: Vec<F> = pairs.map(|(reader, tenant)| question(reader, tenant)).collect();
         let answers: Vec<Answer<T>> = stream::iter(questions).buffered(MAX_FAN_OUT).try_collect().await?;

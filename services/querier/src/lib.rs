@@ -3,5 +3,7 @@
 //! It knows nothing of wire formats, time zones or truncation: the query-frontend shapes the answers.
 
 pub mod fan_out;
+pub mod gate;
 
 pub use fan_out::Querier;
+pub use gate::Gate;

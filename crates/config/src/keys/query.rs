@@ -8,7 +8,7 @@ pub(super) const KEYS: &[Key] = &[
         "querier.max-concurrent",
         Int,
         "4",
-        "Queries worked on at a time; further ones wait.",
+        "Queries worked on at a time; further ones wait, and tenants take turns.",
     )
     .also(&["querier.max_concurrent"]),
     Key::ours("querier.max_queued", "querier.max-queued", Int, "128", "Queries that may wait; further ones get 503."),
@@ -25,6 +25,6 @@ pub(super) const KEYS: &[Key] = &[
         "querier.max-query-bytes",
         Int,
         "268435456",
-        "Most memory one query may use for what it merges, in bytes.",
+        "Most memory that what one query merges may take, in bytes, of each tenant it asks; more is refused with 400. 0 = no bound.",
     ),
 ];

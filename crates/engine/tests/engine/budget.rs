@@ -14,9 +14,12 @@ fn a_merge_over_its_budget_is_refused_from_heads_and_from_blocks_and_says_so() {
         engine.start().await.unwrap();
         let mut model = Model::default();
         let (small, all) = (query(Some(0), 0, everything()), query(Some(1), 0, everything()));
-        let many = (0..20u8).flat_map(|a| (0..30u8).map(move |b| (vec![a, 50 + b], 1, 1))).collect();
+        let many: Vec<_> = (0..20u8).flat_map(|a| (0..30u8).map(move |b| (vec![a, 50 + b], 1, 1))).collect();
         model.push(&engine, Spec::simple(3)).await.unwrap();
-        model.push(&engine, Spec { service: 1, samples: many, ..Spec::simple(1) }).await.unwrap();
+        for second in 0..3 {
+            let spec = Spec { service: 1, second, samples: many.clone(), ..Spec::simple(1) };
+            model.push(&engine, spec).await.unwrap();
+        }
         for place in ["heads", "blocks"] {
             assert_eq!(engine.tree(&tenant(0), &small).await.unwrap().value.total(), 3, "{place}");
             let tree = engine.tree(&tenant(0), &all).await.unwrap_err();
@@ -25,6 +28,8 @@ fn a_merge_over_its_budget_is_refused_from_heads_and_from_blocks_and_says_so() {
                 assert_eq!(fault.id, FaultId::MergeTooLarge, "{place}: {fault}");
                 assert!(fault.message.contains("limit 4000 bytes"), "{place}: {fault}");
             }
+            let spans = engine.spans(&tenant(0), &all.select).await.unwrap_err();
+            assert_eq!(spans.id, FaultId::MergeTooLarge, "{place}: {spans}");
             engine.flush().await.unwrap();
         }
     });

@@ -51,7 +51,7 @@ table! {
     // Everything that has no better name: one id for each kind.
     InvalidRequest = "invalid-request", Invalid, None, [],
         "The request cannot be understood, or asks for something impossible.", "change the request as the message says";
-    UnreadableUpload = "unreadable-upload", Unprocessable, None, [],
+    UnreadableUpload = "unreadable-upload", Unprocessable, Some(Discard::MalformedProfile), [],
         "The body of an upload is not what its format says.", "send a whole file of the format that is named";
     TooLarge = "too-large", TooLarge, None, [],
         "A message or a file is over a fixed bound.", "send less at a time";
@@ -79,11 +79,11 @@ table! {
         "A push without a single profile.", "send at least one series with one sample";
     BodyTooLarge = "body-too-large", TooLarge, Some(Discard::BodySizeLimitExceeded), ["limits.ingestion_body_limit_mb"],
         "The body of a push is larger than the tenant may send.", "send less at a time";
-    UnfoldsTooLarge = "unfolds-too-large", TooLarge, None, ["limits.max_profile_size_bytes"],
+    UnfoldsTooLarge = "unfolds-too-large", TooLarge, Some(Discard::ProfileSizeLimit), ["limits.max_profile_size_bytes"],
         "An upload unfolds to more than 16 profiles of the largest size.", "send less at a time";
-    UploadNameIllegal = "upload-name-illegal", Invalid, None, [],
+    UploadNameIllegal = "upload-name-illegal", Invalid, Some(Discard::InvalidLabels), [],
         "The name parameter of /ingest does not read as app.type{key=value}.", "write name=app.cpu{key=value}";
-    OtlpMalformed = "otlp-malformed", Invalid, None, [],
+    OtlpMalformed = "otlp-malformed", Invalid, Some(Discard::MalformedProfile), [],
         "An OTLP request points outside its tables or lacks a part.", "mend or update the exporter";
     ProfileNotPprof = "profile-not-pprof", Unprocessable, Some(Discard::MalformedProfile), [],
         "The bytes of a profile are no pprof at all.", "send pprof, plain or in gzip";
@@ -149,6 +149,8 @@ table! {
     MemoryFull = "memory-full", Unavailable, None, ["ingester.max_head_bytes", "distributor.max_inflight_bytes"],
         "Memory for profiles that are not in blocks yet is used up, and none came free in time.",
         "send the same request again in a moment";
+    TooManyQueries = "too-many-queries", Unavailable, None, ["querier.max_queued", "frontend_worker.max_concurrent"],
+        "As many queries wait as may.", "send the same query again in a moment";
     LogFull = "log-full", Unavailable, None, [],
         "The log holds as much as it may of what is not in blocks yet: the bucket is down or too slow.",
         "send the same request again in a moment";
@@ -168,7 +170,7 @@ table! {
         "The range of a query is too long.", "ask for less";
     TooManyNodes = "too-many-nodes", Invalid, Some(Discard::FlamegraphLimit), ["limits.max_flamegraph_nodes_max"],
         "A query asks for more flame graph nodes than the tenant may have, or for fewer than one.", "ask for fewer";
-    MergeTooLarge = "merge-too-large", Invalid, Some(Discard::QueryLimit), [],
+    MergeTooLarge = "merge-too-large", Invalid, Some(Discard::QueryLimit), ["querier.max_query_bytes"],
         "What a query adds up takes more memory than one query may have.",
         "ask for a shorter time or a narrower selector";
     AnswerTooLarge = "answer-too-large", Invalid, Some(Discard::QueryLimit), [],

@@ -78,7 +78,7 @@ impl Script {
 fn header(line: &str) -> Option<(String, &str)> {
     let words: Vec<&str> = line.split_whitespace().collect();
     let is_time = |word: &&str| word.strip_suffix(':').is_some_and(|t| t.contains('.') && t.parse::<f64>().is_ok());
-    let time = words.iter().position(|word| is_time(&word))?;
+    let time = words.iter().position(|word| is_time(word))?;
     let mut before = words.get(..time)?;
     if let [rest @ .., cpu] = before
         && cpu.starts_with('[')

@@ -1,0 +1,192 @@
+//! How many questions are worked on at a time, and who waits.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use flamestore_model::{Fault, FaultId, TenantId};
+use parking_lot::Mutex;
+use tokio::sync::oneshot;
+
+/// Seconds after which a refused caller should come again.
+const AGAIN_AFTER_SECS: u32 = 1;
+
+/// Lets so many questions through at a time. Those that wait are let through tenant by tenant in turn, so that one with many
+/// questions does not hold up the others.
+#[derive(Debug)]
+pub struct Gate {
+    /// `frontend_worker.max_concurrent`
+    max_running: usize,
+    /// `querier.max_queued`
+    max_waiting: usize,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    running: usize,
+    /// By tenant; the first is next. No line is empty.
+    lines: VecDeque<(TenantId, VecDeque<oneshot::Sender<Turn>>)>,
+}
+
+/// A question under way. Dropping it lets the next one through.
+#[derive(Debug)]
+pub struct Turn(Option<Arc<Gate>>);
+
+impl Gate {
+    /// At least one question is let through at a time.
+    pub fn new(max_running: usize, max_waiting: usize) -> Arc<Self> {
+        Arc::new(Gate { max_running: max_running.max(1), max_waiting, state: Mutex::default() })
+    }
+
+    /// Waits for a turn; gives the place in the line up when dropped.
+    ///
+    /// # Errors
+    /// `Unavailable` when as many wait as may.
+    pub async fn turn(self: &Arc<Self>, tenant: &TenantId) -> Result<Turn, Fault> {
+        let (give, turn) = oneshot::channel();
+        {
+            let mut state = self.state.lock();
+            if state.running < self.max_running {
+                state.running += 1;
+                return Ok(Turn(Some(self.clone())));
+            }
+            if state.waiting() >= self.max_waiting {
+                state.forget_gone();
+            }
+            let waiting = state.waiting();
+            if waiting >= self.max_waiting {
+                return Err(Fault::over(
+                    FaultId::TooManyQueries,
+                    format_args!("{waiting} queries wait for {} that are worked on", self.max_running),
+                    self.max_waiting,
+                )
+                .again_after(AGAIN_AFTER_SECS));
+            }
+            match state.lines.iter_mut().find(|(known, _)| known == tenant) {
+                Some((_, line)) => line.push_back(give),
+                None => state.lines.push_back((tenant.clone(), VecDeque::from([give]))),
+            }
+        }
+        turn.await.map_err(|e| Fault::internal("the line of queries broke off: this is a bug").caused_by(e))
+    }
+
+    /// Questions that wait now.
+    pub fn waiting(&self) -> usize {
+        let mut state = self.state.lock();
+        state.forget_gone();
+        state.waiting()
+    }
+
+    fn next(self: &Arc<Self>) {
+        let mut state = self.state.lock();
+        while let Some((tenant, mut line)) = state.lines.pop_front() {
+            let first = line.pop_front();
+            if !line.is_empty() {
+                state.lines.push_back((tenant, line));
+            }
+            let Some(first) = first else { continue };
+            match first.send(Turn(Some(self.clone()))) {
+                Ok(()) => return,
+                // Nobody waits there any more. The turn goes on to the next, not back to the gate.
+                Err(mut unused) => drop(unused.0.take()),
+            }
+        }
+        state.running -= 1;
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        if let Some(gate) = self.0.take() {
+            gate.next();
+        }
+    }
+}
+
+impl State {
+    fn waiting(&self) -> usize {
+        self.lines.iter().map(|(_, line)| line.len()).sum()
+    }
+
+    fn forget_gone(&mut self) {
+        for (_, line) in &mut self.lines {
+            line.retain(|waiting| !waiting.is_closed());
+        }
+        self.lines.retain(|(_, line)| !line.is_empty());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::task::Poll;
+
+    use futures::future::{BoxFuture, FutureExt, poll_immediate};
+
+    use super::*;
+
+    fn tenant(name: &str) -> TenantId {
+        TenantId::parse(name).unwrap()
+    }
+
+    /// A question that has asked for its turn.
+    async fn asked(gate: &Arc<Gate>, name: &'static str) -> BoxFuture<'static, Result<Turn, Fault>> {
+        let gate = gate.clone();
+        let mut turn = async move { gate.turn(&tenant(name)).await }.boxed();
+        assert!(poll_immediate(&mut turn).await.is_none(), "there was no need to wait");
+        turn
+    }
+
+    async fn is_let_through(turn: &mut BoxFuture<'static, Result<Turn, Fault>>) -> Option<Turn> {
+        std::future::poll_fn(|cx| match turn.poll_unpin(cx) {
+            Poll::Ready(turn) => Poll::Ready(Some(turn.unwrap())),
+            Poll::Pending => Poll::Ready(None),
+        })
+        .await
+    }
+
+    #[tokio::test]
+    async fn tenants_take_turns_however_many_questions_each_has() {
+        let gate = Gate::new(1, 10);
+        let running = gate.turn(&tenant("a")).await.unwrap();
+        let (mut a1, mut a2, mut b) = (asked(&gate, "a").await, asked(&gate, "a").await, asked(&gate, "b").await);
+        assert_eq!(gate.waiting(), 3);
+        drop(running);
+        let first = is_let_through(&mut a1).await.unwrap();
+        assert!(is_let_through(&mut a2).await.is_none() && is_let_through(&mut b).await.is_none());
+        drop(first);
+        let second = is_let_through(&mut b).await.unwrap();
+        assert!(is_let_through(&mut a2).await.is_none());
+        drop(second);
+        assert!(is_let_through(&mut a2).await.is_some());
+        assert_eq!(gate.waiting(), 0);
+    }
+
+    #[tokio::test]
+    async fn beyond_the_line_is_a_refusal_with_the_names_of_the_keys() {
+        let gate = Gate::new(1, 1);
+        let running = gate.turn(&tenant("a")).await.unwrap();
+        let waiting = asked(&gate, "a").await;
+        let fault = gate.turn(&tenant("b")).await.unwrap_err();
+        assert_eq!(fault.kind, flamestore_model::Kind::Unavailable);
+        assert!(fault.message.contains("querier.max_queued"), "{fault}");
+        assert_eq!(fault.again_after_secs, Some(AGAIN_AFTER_SECS));
+        // Who goes away leaves room.
+        drop(waiting);
+        let mut other = asked(&gate, "b").await;
+        drop(running);
+        assert!(is_let_through(&mut other).await.is_some());
+    }
+
+    #[tokio::test]
+    async fn a_turn_that_nobody_took_is_not_lost() {
+        let gate = Gate::new(1, 10);
+        let running = gate.turn(&tenant("a")).await.unwrap();
+        let (given, gone) = (asked(&gate, "a").await, asked(&gate, "a").await);
+        drop(gone);
+        drop(running);
+        // It has its turn, and goes away before it looks.
+        drop(given);
+        assert!(poll_immediate(gate.turn(&tenant("a"))).await.unwrap().is_ok());
+        assert_eq!(gate.state.lock().running, 0);
+    }
+}
