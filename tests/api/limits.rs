@@ -99,7 +99,7 @@ fn take(client: &Client, step: &Value) -> Result<(), String> {
     if let Some(ingest) = step.get("ingest") {
         let lines = |n: u64| (0..n).map(|i| format!("main;function_number_{i} 1\n")).collect::<String>();
         let path = format!("/ingest?{}", ingest["query"].as_str().expect("a query"));
-        let body = lines(ingest["stacks"].as_u64().expect("a number of stacks"));
+        let body = ingest["body"].as_str().map_or_else(|| lines(ingest["stacks"].as_u64().unwrap_or(0)), str::to_owned);
         return answered(client, &path, "text/plain", body.as_bytes(), answer);
     }
     if let Some(call) = step.get("call") {

@@ -116,8 +116,7 @@ pub struct Fault {
 
 impl Fault {
     pub fn new(kind: Kind, message: impl Into<Cow<'static, str>>) -> Self {
-        let id = FaultId::of_kind(kind);
-        Fault { kind, id, discard: None, message: message.into(), again_after_secs: None, source: None }
+        Self::of(FaultId::of_kind(kind), message)
     }
 
     /// A refusal of the table; its kind and what it discards are there.
@@ -164,6 +163,7 @@ impl Fault {
     pub fn as_kind(mut self, kind: Kind) -> Self {
         if self.id == FaultId::of_kind(self.kind) {
             self.id = FaultId::of_kind(kind);
+            self.discard = self.discard.or(self.id.entry().discard);
         }
         self.kind = kind;
         self
