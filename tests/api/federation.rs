@@ -78,7 +78,9 @@ fn values_add_up_over_tenants_in_every_reading_call() {
     let pprof = |profile: &Value| array(&profile["sample"]).iter().map(|s| int(&s["value"][0])).sum();
     fed.sums("SelectMergeProfile", &json!({}), pprof);
     fed.sums("SelectMergeStacktraces", &json!({ "format": "PROFILE_FORMAT_PPROF" }), |a| pprof(&a["pprof"]["profile"]));
-    fed.sums("SelectMergeStacktraces", &json!({ "format": "PROFILE_FORMAT_FUNCTIONS" }), |a| int(&a["functions"]["total"]));
+    fed.sums("SelectMergeStacktraces", &json!({ "format": "PROFILE_FORMAT_FUNCTIONS" }), |a| {
+        int(&a["functions"]["total"])
+    });
     let points = |answer: &Value| {
         let points = array(&answer["series"]).iter().flat_map(|s| array(&s["points"]));
         points.map(|p| p["value"].as_f64().expect("a value") as i64).sum()
