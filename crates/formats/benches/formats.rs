@@ -145,10 +145,11 @@ fn otlp_cpu(bencher: Bencher) {
     });
 }
 
-/// What the collector of a whole host sends in ten seconds: 40 services, 20,000 functions, 8,000 samples of stacks of 40
-/// frames, each with its thread and the times at which it was seen. 4 MB.
+/// What the collector of a whole host sends at once: 40 services of 12 threads, 20,000 functions, 8,000 samples of stacks of
+/// 40 frames, each with its thread and the times at which it was seen. 4 MB.
 fn whole_host() -> Vec<u8> {
     const SERVICES: u64 = 40;
+    const THREADS: u64 = 12;
     const DEEP: u64 = 40;
     const TIMES: u64 = 26;
     let functions = 20_000;
@@ -167,7 +168,7 @@ fn whole_host() -> Vec<u8> {
         tables.extend(bytes(5, name(function).as_bytes()));
     }
     tables.extend(bytes(6, b""));
-    for thread in 0..500 {
+    for thread in 0..SERVICES * THREADS {
         let value = bytes(2, &bytes(1, format!("worker-{thread}").as_bytes()));
         tables.extend(bytes(6, &[number(1, 5), value].concat()));
     }
@@ -184,7 +185,8 @@ fn whole_host() -> Vec<u8> {
             tables.extend(bytes(7, &packed(1, (0..DEEP).rev().map(frame))));
             at += 1;
             let times: Vec<u8> = (0..TIMES).flat_map(|n| (NOW as u64 + n * 50_000_000).to_le_bytes()).collect();
-            let sample = [number(1, at), packed(2, [at % 500 + 1]), bytes(5, &times)].concat();
+            let thread = service * THREADS + at % THREADS + 1;
+            let sample = [number(1, at), packed(2, [thread]), bytes(5, &times)].concat();
             profile.extend(bytes(2, &sample));
         }
         let attribute =
