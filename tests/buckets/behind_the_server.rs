@@ -2,8 +2,11 @@
 //! the bucket.
 
 use flamestore_clock::{Clock, SystemClock};
+use flamestore_objstore::{s3, self_test};
 use flamestore_tests::Server;
 use flamestore_tests::stores::{Azurite, Emulator, Habits, S3};
+
+use super::promises::wait;
 
 /// Pushes, stops, and asks a server that has never seen the first one's disk. `secret` may be shown nowhere.
 fn outlives_its_server(flags: &[String], secret: Option<&str>) {
@@ -42,6 +45,25 @@ fn outlives_its_server(flags: &[String], secret: Option<&str>) {
 fn profiles_in_s3_outlive_their_server() {
     let Some(store) = S3::start() else { return };
     outlives_its_server(&store.flags(), Some(S3::SECRET));
+}
+
+#[test]
+fn https_is_spoken_to_a_store_whose_certificate_is_trusted() {
+    let Some(store) = S3::start_with_tls() else { return };
+    let certificate = store.certificate().expect("it has one").display().to_string();
+    let flags = store.flags();
+    let flags: Vec<&str> = flags.iter().map(String::as_str).collect();
+    let start = || Server::start_with(&flags, &[("SSL_CERT_FILE", &certificate)]);
+    let now = SystemClock::default().now_nanos() / 1_000_000_000;
+    let mut first = start();
+    let (status, body) = first.client().push_folded("shop", now - 60, "main;serve 4\n").expect("an answer");
+    assert_eq!(status, 200, "{body}");
+    first.stop();
+    assert_eq!(start().client().cpu(r#"{service_name="shop"}"#, now - 600, now + 60).total, 4 * 10_000_000);
+
+    let bucket = s3::open(&store.settings(), "", &|_| None).expect("a bucket");
+    let refused = wait(self_test::run(&bucket, 1)).expect_err("this process does not trust it");
+    assert!(format!("{refused:?}").contains("InvalidCertificate"), "{refused:?}");
 }
 
 #[test]

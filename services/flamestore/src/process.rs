@@ -13,7 +13,7 @@ use flamestore_distributor::otlp_grpc::ProfilesDoor;
 use flamestore_ingester::IngesterParts;
 use flamestore_limits::Overrides;
 use flamestore_model::{Fault, Kind};
-use flamestore_objstore::self_test;
+use flamestore_objstore::{Bucket, self_test};
 use flamestore_proto::push::v1::pusher_service_server::PusherServiceServer;
 use flamestore_querier::{Gate, Querier};
 use flamestore_query_frontend::{Frontend, debuginfo, doors};
@@ -33,6 +33,10 @@ use crate::{ports, version};
 /// How often the state of the store is looked at for `/ready`.
 const READY_TICK: Duration = Duration::from_millis(500);
 
+/// How often the bucket is tried at the start: a store that is started beside us may need a moment.
+const BUCKET_TRIES: u32 = 10;
+const BUCKET_PAUSE: Duration = Duration::from_secs(2);
+
 /// Runs until a signal or a failure; returns when everything that was acknowledged is in the bucket or in the log.
 pub(crate) async fn run(config: Config, clock: Arc<dyn Clock>) -> Result<(), Fault> {
     if !config.target.is_all() {
@@ -50,8 +54,7 @@ pub(crate) async fn run(config: Config, clock: Arc<dyn Clock>) -> Result<(), Fau
     let observers = Observers::new(metrics.clone(), clock.clone());
     let chance = Arc::new(SeededChance::from_system());
     let bucket = flamestore_ingester::bucket::open(&config)?;
-    // Nothing is entrusted to a store that would lose it.
-    self_test::run(&bucket, chance.next_u128()).await?;
+    try_out(&bucket, &*chance).await?;
     let bucket = bucket.observed(observers.clone(), clock.clone());
     let overrides = Arc::new(Overrides::new(config.limits.clone()));
     let runtime = Runtime::start(config.runtime_config.clone(), overrides.clone(), metrics.clone())?;
@@ -86,7 +89,8 @@ pub(crate) async fn run(config: Config, clock: Arc<dyn Clock>) -> Result<(), Fau
             observer: observers.clone(),
         },
     ));
-    let gate = Gate::new(config.querier.max_concurrent, config.querier.max_queued);
+    let gate =
+        Gate::new(config.querier.max_concurrent, config.querier.max_queued, clock.clone(), observers.clone());
     let frontend = Frontend::new(flamestore_query_frontend::Parts {
         querier: Querier::new(vec![engine.clone()])
             .on_partial(flamestore_rpc::partial::note)
@@ -177,6 +181,20 @@ pub(crate) async fn run(config: Config, clock: Arc<dyn Clock>) -> Result<(), Fau
     reloading.abort();
     tracing::info!(cut_connections = drained.map(|d| d.cut).unwrap_or(0), "stopped");
     stored.map_err(|e| Fault::internal("the store ended by itself").caused_by(e))?
+}
+
+/// Nothing is entrusted to a store that would lose it.
+async fn try_out(bucket: &Bucket, chance: &dyn Chance) -> Result<(), Fault> {
+    for _ in 1..BUCKET_TRIES {
+        match self_test::run(bucket, chance.next_u128()).await {
+            Err(fault) if fault.kind == Kind::Unavailable => {
+                tracing::warn!(%fault, "the bucket does not answer: trying again");
+                tokio::time::sleep(BUCKET_PAUSE).await;
+            }
+            tried => return tried,
+        }
+    }
+    self_test::run(bucket, chance.next_u128()).await
 }
 
 /// What answers requests.

@@ -1,10 +1,11 @@
 //! An S3 server: versitygw, over a directory.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
 use flamestore_objstore::s3::{Settings, Style};
+use tempfile::TempDir;
 
 use super::process::Process;
 use super::{BUCKET, installed};
@@ -13,37 +14,66 @@ use crate::tools;
 
 const VERSION: &str = "v1.8.0";
 const BUILD_LIMIT: Duration = Duration::from_secs(900);
+const RUN_LIMIT: Duration = Duration::from_secs(60);
 const KEY: &str = "flamestore-test";
 
 /// A running server with an empty bucket.
-pub struct S3(Process);
+pub struct S3 {
+    process: Process,
+    /// Its certificate and key, where it speaks HTTPS.
+    tls: Option<TempDir>,
+}
 
 impl S3 {
     /// What the secret key is; nothing that is shown may have it.
     pub const SECRET: &str = "a-secret-that-nobody-sees";
 
-    /// `None` where Go is missing; in CI that fails.
+    /// In plain HTTP. `None` where Go is missing; in CI that fails.
     pub fn start() -> Option<S3> {
+        Some(Self::run(&program()?, None))
+    }
+
+    /// With HTTPS and a certificate that only [`Self::certificate`] vouches for.
+    pub fn start_with_tls() -> Option<S3> {
         let program = program()?;
+        let dir = tempfile::tempdir().expect("a directory for the certificate");
+        let root = run(Command::new("go").args(["env", "GOROOT"]), RUN_LIMIT);
+        let generator = Path::new(root.trim()).join("src/crypto/tls/generate_cert.go");
+        let mut go = Command::new("go");
+        go.arg("run").arg(generator).args(["--host=127.0.0.1", "--ecdsa-curve=P256"]).current_dir(dir.path());
+        run(&mut go, BUILD_LIMIT);
+        Some(Self::run(&program, Some(dir)))
+    }
+
+    fn run(program: &Path, tls: Option<TempDir>) -> S3 {
         let process = Process::start(|addr, dir| {
             let root = dir.path().join("buckets");
             std::fs::create_dir_all(root.join(BUCKET)).expect("a bucket");
-            let mut command = Command::new(&program);
+            let mut command = Command::new(program);
             command.env("ROOT_ACCESS_KEY", KEY).env("ROOT_SECRET_KEY", Self::SECRET);
-            command.args(["--quiet", "--port", &addr.to_string(), "posix"]).arg(root);
+            command.args(["--quiet", "--port", &addr.to_string()]);
+            if let Some(tls) = &tls {
+                command.arg("--cert").arg(tls.path().join("cert.pem")).arg("--key").arg(tls.path().join("key.pem"));
+            }
+            command.arg("posix").arg(root);
             command
         });
-        Some(S3(process))
+        S3 { process, tls }
+    }
+
+    /// The file of the certificate, where it speaks HTTPS.
+    pub fn certificate(&self) -> Option<PathBuf> {
+        self.tls.as_ref().map(|dir| dir.path().join("cert.pem"))
     }
 
     pub fn settings(&self) -> Settings {
         Settings {
-            endpoint: self.0.addr().to_string(),
+            endpoint: self.process.addr().to_string(),
             region: String::new(),
             bucket: BUCKET.into(),
             access_key_id: KEY.into(),
             secret_access_key: Self::SECRET.into(),
-            insecure: true,
+            insecure: self.tls.is_none(),
             style: Style::Auto,
             encryption: None,
         }
@@ -53,11 +83,11 @@ impl S3 {
     pub fn flags(&self) -> Vec<String> {
         vec![
             "-storage.backend=s3".into(),
-            format!("-storage.s3.endpoint={}", self.0.addr()),
+            format!("-storage.s3.endpoint={}", self.process.addr()),
             format!("-storage.s3.bucket-name={BUCKET}"),
             format!("-storage.s3.access-key-id={KEY}"),
             format!("-storage.s3.secret-access-key={}", Self::SECRET),
-            "-storage.s3.insecure=true".into(),
+            format!("-storage.s3.insecure={}", self.tls.is_none()),
         ]
     }
 }
