@@ -46,6 +46,11 @@ fn queries_wait_for_their_turn() {
     push(&server, now);
     let seen = flood(&server, now);
     assert_eq!(seen.keys().collect::<Vec<_>>(), [&200], "{seen:?}");
+    let metrics = server.client().get("/metrics").expect("metrics");
+    let waited = metrics.lines().find(|l| l.starts_with("pyroscope_query_scheduler_queue_duration_seconds_count"));
+    let waited: u64 = waited.and_then(|l| l.rsplit(' ').next()).and_then(|n| n.parse().ok()).expect("a number");
+    assert!(waited >= (CALLERS * CALLS) as u64, "{waited}");
+    assert!(metrics.contains("pyroscope_query_scheduler_queue_length 0"), "{metrics}");
 }
 
 #[test]

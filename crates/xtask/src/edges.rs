@@ -35,7 +35,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("distributor", &["api", "clock", "formats", "limits", "model", "pprof", "proto", "rpc", "telemetry"]),
     ("ingester", &["api", "block", "clock", "config", "engine", "limits", "model", "objstore", "telemetry", "wal"]),
     ("compactor", &["block", "clock", "compaction", "config", "index", "limits", "model", "objstore", "rpc"]),
-    ("querier", &["api", "flamegraph", "model"]),
+    ("querier", &["api", "clock", "flamegraph", "model"]),
     (
         "query-frontend",
         // The bucket for settings and ad hoc profiles, which are files of their own; pprof and symbols to show the latter.

@@ -58,6 +58,18 @@ impl fmt::Debug for Observers {
     }
 }
 
+impl flamestore_querier::gate::Observe for Observers {
+    fn busy(&self, running: usize, waiting: usize) {
+        let gauge = |n: usize| i64::try_from(n).unwrap_or(i64::MAX);
+        self.metrics.query.in_progress.set(gauge(running));
+        self.metrics.query.queue_length.set(gauge(waiting));
+    }
+
+    fn waited(&self, seconds: f64) {
+        self.metrics.query.queue_duration_seconds.observe(seconds);
+    }
+}
+
 impl flamestore_distributor::observe::Observe for Observers {
     fn received(&self, tenant: &TenantId, profile_name: &str, received: Received) {
         let size = |n: u64| usize::try_from(n).unwrap_or(usize::MAX);

@@ -89,8 +89,7 @@ pub(crate) async fn run(config: Config, clock: Arc<dyn Clock>) -> Result<(), Fau
             observer: observers.clone(),
         },
     ));
-    let gate =
-        Gate::new(config.querier.max_concurrent, config.querier.max_queued, clock.clone(), observers.clone());
+    let gate = Gate::new(config.querier.max_concurrent, config.querier.max_queued, clock.clone(), observers.clone());
     let frontend = Frontend::new(flamestore_query_frontend::Parts {
         querier: Querier::new(vec![engine.clone()])
             .on_partial(flamestore_rpc::partial::note)

@@ -1,8 +1,10 @@
 //! How many questions are worked on at a time, and who waits.
 
 use std::collections::VecDeque;
+use std::fmt;
 use std::sync::Arc;
 
+use flamestore_clock::Clock;
 use flamestore_model::{Fault, FaultId, TenantId};
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
@@ -10,15 +12,26 @@ use tokio::sync::oneshot;
 /// Seconds after which a refused caller should come again.
 const AGAIN_AFTER_SECS: u32 = 1;
 
+const NANOS_PER_SECOND: f64 = 1e9;
+
+/// Hears how busy a gate is.
+pub trait Observe: Send + Sync {
+    /// After each change: questions that are worked on, and those that wait.
+    fn busy(&self, running: usize, waiting: usize);
+    /// How long a question has waited until it was let through.
+    fn waited(&self, seconds: f64);
+}
+
 /// Lets so many questions through at a time. Those that wait are let through tenant by tenant in turn, so that one with many
 /// questions does not hold up the others.
-#[derive(Debug)]
 pub struct Gate {
     /// `frontend_worker.max_concurrent`
     max_running: usize,
     /// `querier.max_queued`
     max_waiting: usize,
     state: Mutex<State>,
+    clock: Arc<dyn Clock>,
+    observer: Arc<dyn Observe>,
 }
 
 #[derive(Debug, Default)]
@@ -29,13 +42,24 @@ struct State {
 }
 
 /// A question under way. Dropping it lets the next one through.
-#[derive(Debug)]
 pub struct Turn(Option<Arc<Gate>>);
+
+impl fmt::Debug for Gate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Gate({} at a time, {} wait)", self.max_running, self.max_waiting)
+    }
+}
+
+impl fmt::Debug for Turn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Turn")
+    }
+}
 
 impl Gate {
     /// At least one question is let through at a time.
-    pub fn new(max_running: usize, max_waiting: usize) -> Arc<Self> {
-        Arc::new(Gate { max_running: max_running.max(1), max_waiting, state: Mutex::default() })
+    pub fn new(max_running: usize, max_waiting: usize, clock: Arc<dyn Clock>, observer: Arc<dyn Observe>) -> Arc<Self> {
+        Arc::new(Gate { max_running: max_running.max(1), max_waiting, state: Mutex::default(), clock, observer })
     }
 
     /// Waits for a turn; gives the place in the line up when dropped.
@@ -43,11 +67,14 @@ impl Gate {
     /// # Errors
     /// `Unavailable` when as many wait as may.
     pub async fn turn(self: &Arc<Self>, tenant: &TenantId) -> Result<Turn, Fault> {
+        let asked = self.clock.monotonic_nanos();
         let (give, turn) = oneshot::channel();
         {
             let mut state = self.state.lock();
             if state.running < self.max_running {
                 state.running += 1;
+                self.tell(&mut state);
+                self.observer.waited(0.0);
                 return Ok(Turn(Some(self.clone())));
             }
             if state.waiting() >= self.max_waiting {
@@ -66,15 +93,17 @@ impl Gate {
                 Some((_, line)) => line.push_back(give),
                 None => state.lines.push_back((tenant.clone(), VecDeque::from([give]))),
             }
+            self.tell(&mut state);
         }
-        turn.await.map_err(|e| Fault::internal("the line of queries broke off: this is a bug").caused_by(e))
+        let turn =
+            turn.await.map_err(|e| Fault::internal("the line of queries broke off: this is a bug").caused_by(e))?;
+        self.observer.waited(self.clock.monotonic_nanos().saturating_sub(asked) as f64 / NANOS_PER_SECOND);
+        Ok(turn)
     }
 
-    /// Questions that wait now.
-    pub fn waiting(&self) -> usize {
-        let mut state = self.state.lock();
+    fn tell(&self, state: &mut State) {
         state.forget_gone();
-        state.waiting()
+        self.observer.busy(state.running, state.waiting());
     }
 
     fn next(self: &Arc<Self>) {
@@ -86,12 +115,13 @@ impl Gate {
             }
             let Some(first) = first else { continue };
             match first.send(Turn(Some(self.clone()))) {
-                Ok(()) => return,
+                Ok(()) => return self.tell(&mut state),
                 // Nobody waits there any more. The turn goes on to the next, not back to the gate.
                 Err(mut unused) => drop(unused.0.take()),
             }
         }
         state.running -= 1;
+        self.tell(&mut state);
     }
 }
 
@@ -120,9 +150,29 @@ impl State {
 mod tests {
     use std::task::Poll;
 
+    use flamestore_clock::ManualClock;
     use futures::future::{BoxFuture, FutureExt, poll_immediate};
 
     use super::*;
+
+    /// Remembers what it heard last.
+    #[derive(Default)]
+    struct Heard(Mutex<(usize, usize)>, Mutex<Vec<f64>>);
+
+    impl Observe for Heard {
+        fn busy(&self, running: usize, waiting: usize) {
+            *self.0.lock() = (running, waiting);
+        }
+
+        fn waited(&self, seconds: f64) {
+            self.1.lock().push(seconds);
+        }
+    }
+
+    fn gate(max_waiting: usize) -> (Arc<Gate>, Arc<Heard>, Arc<ManualClock>) {
+        let (heard, clock) = (Arc::new(Heard::default()), ManualClock::at_nanos(0));
+        (Gate::new(1, max_waiting, clock.clone(), heard.clone()), heard, clock)
+    }
 
     fn tenant(name: &str) -> TenantId {
         TenantId::parse(name).unwrap()
@@ -146,10 +196,11 @@ mod tests {
 
     #[tokio::test]
     async fn tenants_take_turns_however_many_questions_each_has() {
-        let gate = Gate::new(1, 10);
+        let (gate, heard, clock) = gate(10);
         let running = gate.turn(&tenant("a")).await.unwrap();
         let (mut a1, mut a2, mut b) = (asked(&gate, "a").await, asked(&gate, "a").await, asked(&gate, "b").await);
-        assert_eq!(gate.waiting(), 3);
+        assert_eq!(*heard.0.lock(), (1, 3));
+        clock.advance(std::time::Duration::from_secs(2));
         drop(running);
         let first = is_let_through(&mut a1).await.unwrap();
         assert!(is_let_through(&mut a2).await.is_none() && is_let_through(&mut b).await.is_none());
@@ -158,12 +209,13 @@ mod tests {
         assert!(is_let_through(&mut a2).await.is_none());
         drop(second);
         assert!(is_let_through(&mut a2).await.is_some());
-        assert_eq!(gate.waiting(), 0);
+        assert_eq!(*heard.0.lock(), (0, 0));
+        assert_eq!(*heard.1.lock(), [0.0, 2.0, 2.0, 2.0]);
     }
 
     #[tokio::test]
     async fn beyond_the_line_is_a_refusal_with_the_names_of_the_keys() {
-        let gate = Gate::new(1, 1);
+        let (gate, ..) = gate(1);
         let running = gate.turn(&tenant("a")).await.unwrap();
         let waiting = asked(&gate, "a").await;
         let fault = gate.turn(&tenant("b")).await.unwrap_err();
@@ -179,7 +231,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_turn_that_nobody_took_is_not_lost() {
-        let gate = Gate::new(1, 10);
+        let (gate, ..) = gate(10);
         let running = gate.turn(&tenant("a")).await.unwrap();
         let (given, gone) = (asked(&gate, "a").await, asked(&gate, "a").await);
         drop(gone);
