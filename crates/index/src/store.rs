@@ -194,6 +194,13 @@ mod tests {
         Index::new(bucket.clone(), TenantId::parse("t").unwrap(), clock)
     }
 
+    fn adding(meta: flamestore_block::Meta) -> impl FnMut(&mut Snapshot) -> Result<(), Fault> {
+        move |snapshot| {
+            snapshot.add(meta.clone());
+            Ok(())
+        }
+    }
+
     #[tokio::test]
     async fn each_edit_is_the_next_snapshot_and_no_change_writes_nothing() {
         let bucket = Bucket::in_memory();
@@ -201,10 +208,10 @@ mod tests {
         let empty = Snapshot::empty("t");
         assert_eq!(index.latest().await.unwrap().snapshot.unwrap(), empty);
         for i in 1..=3 {
-            let now = index.edit(&empty, |s| Ok(s.add(meta(i, 0)))).await.unwrap();
+            let now = index.edit(&empty, adding(meta(i, 0))).await.unwrap();
             assert_eq!((now.seq, now.blocks.len()), (i as u64, i as usize));
         }
-        assert_eq!(index.edit(&empty, |s| Ok(s.add(meta(3, 0)))).await.unwrap().seq, 3);
+        assert_eq!(index.edit(&empty, adding(meta(3, 0))).await.unwrap().seq, 3);
         let latest = index.latest().await.unwrap();
         assert_eq!((latest.seq, latest.snapshot.unwrap().blocks.len()), (3, 3));
     }
@@ -216,7 +223,7 @@ mod tests {
         let empty = Snapshot::empty("t");
         let edits = (0..16u128).map(|i| {
             let (who, empty) = (if i % 2 == 0 { &a } else { &b }, &empty);
-            async move { who.edit(empty, |s| Ok(s.add(meta(i + 1, 0)))).await.unwrap().seq }
+            async move { who.edit(empty, adding(meta(i + 1, 0))).await.unwrap().seq }
         });
         let mut seqs = futures::future::join_all(edits).await;
         seqs.sort_unstable();
@@ -237,7 +244,7 @@ mod tests {
     async fn a_damaged_snapshot_is_replaced_by_what_the_blocks_say() {
         let bucket = Bucket::in_memory();
         let index = index(&bucket);
-        index.edit(&Snapshot::empty("t"), |s| Ok(s.add(meta(1, 0)))).await.unwrap();
+        index.edit(&Snapshot::empty("t"), adding(meta(1, 0))).await.unwrap();
         bucket.put(&index.key(1), b"nonsense".as_slice().into()).await.unwrap();
         assert!(index.latest().await.unwrap().snapshot.is_err());
         let mut base = Snapshot::empty("t");
@@ -254,7 +261,7 @@ mod tests {
         let index = Index::new(bucket, TenantId::parse("t").unwrap(), clock.clone());
         let empty = Snapshot::empty("t");
         for i in 1..=20 {
-            index.edit(&empty, |s| Ok(s.add(meta(i, 0)))).await.unwrap();
+            index.edit(&empty, adding(meta(i, 0))).await.unwrap();
         }
         assert_eq!(index.trim().await.unwrap(), 0);
         // The store's clock is the machine's, not ours: be ahead of it.

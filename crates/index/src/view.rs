@@ -214,7 +214,13 @@ pub(crate) mod tests {
         }
         assert_eq!(w.live().await, [1, 2]);
         let view = w.index.view(4).await.unwrap();
-        w.index.edit(&view.snapshot, |s| Ok(view.live.iter().cloned().for_each(|m| s.add(m)))).await.unwrap();
+        w.index
+            .edit(&view.snapshot, |s| {
+                view.live.iter().for_each(|m| s.add(m.clone()));
+                Ok(())
+            })
+            .await
+            .unwrap();
         w.commit(&c).await;
         let ab = compacted(10, 1, &[&a, &b]);
         w.commit(&ab).await;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use flamestore_block::BlockCache;
 use flamestore_clock::{Chance, Clock};
-use flamestore_index::{Index, View};
+use flamestore_index::{Index, Snapshot, View};
 use flamestore_limits::Overrides;
 use flamestore_model::{Fault, TenantId};
 use flamestore_objstore::Bucket;
@@ -127,7 +127,11 @@ impl Compactor {
         }
         let now_ms = self.parts.clock.now_millis();
         if view.snapshot.deletions.iter().any(|d| d.blocks.is_empty()) {
-            index.edit(&view.snapshot, |snapshot| Ok(delete::forget_old(snapshot, now_ms))).await?;
+            let forget = |snapshot: &mut Snapshot| {
+                delete::forget_old(snapshot, now_ms);
+                Ok(())
+            };
+            index.edit(&view.snapshot, forget).await?;
         }
         index.trim().await?;
         let mut by_level: BTreeMap<u32, usize> = BTreeMap::new();
