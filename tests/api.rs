@@ -13,6 +13,7 @@ mod otlp;
 mod protocols;
 mod queue;
 mod refusals;
+mod retention;
 mod runtime;
 mod services;
 mod spans;
