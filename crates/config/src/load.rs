@@ -151,7 +151,9 @@ impl Gathered {
                     Err(why) => problems.push(format!("{place}: {why}")),
                 }
             } else if registry().is_block(&path) {
-                if let Some(Err(why)) = registry().meant_by(&path).map(|(key, value)| self.values.set(key, &value.into())) {
+                if let Some(Err(why)) =
+                    registry().meant_by(&path).map(|(key, value)| self.values.set(key, &value.into()))
+                {
                     problems.push(format!("{place}: {why}"));
                 }
                 match &node.content {

@@ -23,7 +23,10 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("index", &["block", "clock", "model", "objstore"]),
     ("compaction", &["block", "index", "model", "symbols"]),
     ("api", &["flamegraph", "model", "pprof"]),
-    ("engine", &["api", "block", "clock", "flamegraph", "head", "index", "model", "objstore", "pprof", "symbols", "wal"]),
+    (
+        "engine",
+        &["api", "block", "clock", "flamegraph", "head", "index", "model", "objstore", "pprof", "symbols", "wal"],
+    ),
     // The wire. It does not know blocks.
     ("proto", &[]),
     ("limits", &["clock", "model"]),

@@ -4,16 +4,8 @@ use crate::key::{Key, Kind::*};
 
 /// Blocks that mean something by being there: the key that is then set, and to what, unless the block sets it.
 pub(super) const MEANT: &[(&str, &str, &str)] = &[
-    (
-        "distributor.receivers.otlp.protocols.grpc",
-        "distributor.receivers.otlp.protocols.grpc.endpoint",
-        "0.0.0.0:4317",
-    ),
-    (
-        "distributor.receivers.otlp.protocols.http",
-        "distributor.receivers.otlp.protocols.http.endpoint",
-        "0.0.0.0:4318",
-    ),
+    ("distributor.receivers.otlp.protocols.grpc", "distributor.receivers.otlp.protocols.grpc.endpoint", "0.0.0.0:4317"),
+    ("distributor.receivers.otlp.protocols.http", "distributor.receivers.otlp.protocols.http.endpoint", "0.0.0.0:4318"),
 ];
 
 pub(super) const KEYS: &[Key] = &[
