@@ -18,7 +18,10 @@ fuzz_target!(|bytes: &[u8]| {
     let Ok(again) = Logged::decode(written) else { panic!("what was written cannot be read") };
     assert_eq!((again.epoch, &again.tenant), (epoch, &tenant));
     let Ok(again) = again.into_profile() else { panic!("what was written cannot be read") };
-    assert_eq!((again.profile_id, again.time_nanos, &again.raw), (profile.profile_id, profile.time_nanos, &profile.raw));
+    assert_eq!(
+        (again.profile_id, again.time_nanos, &again.raw),
+        (profile.profile_id, profile.time_nanos, &profile.raw)
+    );
     assert_eq!(again.series.len(), profile.series.len());
     for (again, series) in again.series.iter().zip(&profile.series) {
         assert_eq!((&again.labels, again.group, again.column), (&series.labels, series.group, series.column));
