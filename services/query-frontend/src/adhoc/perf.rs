@@ -73,12 +73,16 @@ impl Script {
     }
 }
 
+/// Seconds with a colon behind them.
+fn is_time(word: &&str) -> bool {
+    word.strip_suffix(':').is_some_and(|t| t.contains('.') && t.parse::<f64>().is_ok())
+}
+
 /// The command and the event of `command pid[/tid] [cpu] time: period event:`; the last three of them may be missing, but
 /// for the time.
 fn header(line: &str) -> Option<(String, &str)> {
     let words: Vec<&str> = line.split_whitespace().collect();
-    let is_time = |word: &&str| word.strip_suffix(':').is_some_and(|t| t.contains('.') && t.parse::<f64>().is_ok());
-    let time = words.iter().position(|word| is_time(word))?;
+    let time = words.iter().position(is_time)?;
     let mut before = words.get(..time)?;
     if let [rest @ .., cpu] = before
         && cpu.starts_with('[')
