@@ -13,9 +13,9 @@ import duckdb
 
 document, blocks, service = sys.argv[1:]
 recipes = re.findall(r"```sql\n(.*?)```", open(document, encoding="utf-8").read(), re.S)
-macro, functions = recipes[0], recipes[1]
 window = r"BETWEEN '[^']*' AND '[^']*'"
-assert "'checkout'" in functions and "'*/" in functions and re.search(window, functions), functions
+macro = next(r for r in recipes if "CREATE MACRO block" in r)
+functions = next(r for r in recipes if "'checkout'" in r and "'*/" in r and re.search(window, r))
 functions = functions.replace("'checkout'", f"'{service}'").replace("'*/", f"'{blocks}/*/")
 functions = re.sub(window, "BETWEEN '2000-01-01 00:00:00Z' AND '2200-01-01 00:00:00Z'", functions)
 duckdb.sql(macro)
