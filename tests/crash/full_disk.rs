@@ -6,7 +6,9 @@ use std::thread;
 use std::time::Duration;
 
 use flamestore_clock::{Chance, Clock, SeededChance, SystemClock};
+use flamestore_tests::client::Flame;
 use flamestore_tests::server::Server;
+use serde_json::json;
 
 const DISK_MIB: u64 = 16;
 /// Names that do not compress well: each push is about 40 kB on the disk, twice.
@@ -86,14 +88,25 @@ fn a_full_disk_takes_the_oldest_blocks_and_the_server_goes_on() {
     assert!(server.log().contains("the disk is nearly full"), "retention by disk must have struck");
     assert_eq!(client.get("/ready").expect("ready").trim(), "ready");
     let newest = format!("push{}", PUSHES - 1);
-    let found = |server: &Server| {
-        let end = SystemClock::default().now_millis() / 1000 + 1;
-        server.client().cpu(r#"{service_name="full"}"#, start - 1, end).self_values.keys().cloned().collect::<Vec<_>>()
-    };
-    let names = found(&server);
-    assert!(names.contains(&newest) && !names.contains(&"push0".to_owned()), "{} names", names.len());
+    assert!(holds(&server, start, &newest), "the newest push is answered");
+    assert!(!holds(&server, start, "push0"), "the oldest push is gone");
     // And it starts again on what is there.
     server.kill();
     server.start_again();
-    assert!(found(&server).contains(&newest));
+    assert!(holds(&server, start, &newest), "after a restart");
+}
+
+/// Whether a stack with this function is answered. Everything that is there would be a large answer.
+fn holds(server: &Server, start: i64, function: &str) -> bool {
+    let end = SystemClock::default().now_millis() / 1000 + 1;
+    let answer = server.client().call(
+        "querier.v1.QuerierService/SelectMergeStacktraces",
+        &json!({
+            "profileTypeID": "process_cpu:cpu:nanoseconds:cpu:nanoseconds",
+            "labelSelector": r#"{service_name="full"}"#,
+            "start": (start - 1) * 1000, "end": end * 1000,
+            "stackTraceSelector": { "frameFilter": { "include": [function] } },
+        }),
+    );
+    Flame::read(&answer["flamegraph"]).total > 0
 }
