@@ -32,6 +32,8 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("limits", &["clock", "model"]),
     ("config", &["limits", "model"]),
     ("telemetry", &["clock", "model"]),
+    // Where the wings meet: the configuration names a bucket.
+    ("storage", &["config", "model", "objstore"]),
     ("rpc", &["clock", "model", "proto"]),
     ("service", &["clock", "config", "limits", "model", "rpc", "telemetry"]),
     // The services. They never use each other, but for the one that links them all and the frontend's querier.
@@ -58,8 +60,24 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "telemetry",
         ],
     ),
-    // The command line is a client: it knows the words, the forms and the wire, and no part of the server.
-    ("flamectl", &["clock", "flamegraph", "formats", "model", "pprof", "proto"]),
+    // The command line is a client: it knows the words, the forms and the wire, and no part of the server. For operators it
+    // also reads buckets without one.
+    (
+        "flamectl",
+        &[
+            "block",
+            "clock",
+            "config",
+            "flamegraph",
+            "formats",
+            "index",
+            "model",
+            "objstore",
+            "pprof",
+            "proto",
+            "storage",
+        ],
+    ),
 ];
 
 /// Which may use anything of ours.

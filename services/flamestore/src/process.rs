@@ -53,7 +53,7 @@ pub(crate) async fn run(config: Config, clock: Arc<dyn Clock>) -> Result<(), Fau
     }));
     let observers = Observers::new(metrics.clone(), clock.clone());
     let chance = Arc::new(SeededChance::from_system());
-    let bucket = flamestore_ingester::bucket::open(&config)?;
+    let bucket = flamestore_storage::open(&config)?;
     try_out(&bucket, &*chance).await?;
     let bucket = bucket.observed(observers.clone(), clock.clone());
     let overrides = Arc::new(Overrides::new(config.limits.clone()));

@@ -1,6 +1,5 @@
 //! The ingester: keeps profiles. The store itself is `flamestore-engine`; here it is made from the configuration and run.
 
-pub mod bucket;
 pub mod settings;
 
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! The bucket that the configuration names.
+//! The bucket that the configuration names, for whoever keeps profiles in it and for whoever looks at it from outside.
 
 use flamestore_config::Config;
 use flamestore_config::config::{Backend, S3, Storage};
