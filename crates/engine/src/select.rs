@@ -2,8 +2,6 @@
 
 mod cost;
 
-use std::collections::HashMap;
-use std::collections::hash_map::Entry;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -14,7 +12,10 @@ use flamestore_flamegraph::{ProfileMerge, Tree, TreeMerger, budget};
 use flamestore_head::DatasetHead;
 use flamestore_model::labels::names;
 use flamestore_model::{Fault, Kind, Labels, Point, Select, SeriesInfo, SeriesPoints, TenantId, TimeRange, TreeQuery};
+use foldhash::fast::RandomState;
 use futures::StreamExt;
+use hashbrown::HashMap;
+use hashbrown::hash_map::Entry;
 
 use crate::heads::{TenantHeads, span};
 use crate::push::blocking;
@@ -190,7 +191,7 @@ impl<T> Drop for OwnTask<T> {
     }
 }
 
-struct SeriesTable(HashMap<Labels, SeriesInfo>);
+struct SeriesTable(HashMap<Labels, SeriesInfo, RandomState>);
 
 impl SeriesTable {
     fn add(&mut self, found: Vec<SeriesInfo>) {
@@ -215,7 +216,7 @@ impl Gather for SeriesTable {
     }
 
     fn empty() -> Self {
-        SeriesTable(HashMap::new())
+        SeriesTable(HashMap::default())
     }
 
     fn add_head(&mut self, query: &Select, head: &DatasetHead) {
@@ -235,13 +236,13 @@ impl Gather for SeriesTable {
 
 /// What was found of each series.
 struct Rows<T> {
-    by_labels: HashMap<Labels, Vec<T>>,
+    by_labels: HashMap<Labels, Vec<T>, RandomState>,
     count: usize,
 }
 
 impl<T> Rows<T> {
     fn none() -> Self {
-        Rows { by_labels: HashMap::new(), count: 0 }
+        Rows { by_labels: HashMap::default(), count: 0 }
     }
 
     fn add(&mut self, found: impl IntoIterator<Item = (Labels, Vec<T>)>) {

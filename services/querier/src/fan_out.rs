@@ -1,6 +1,5 @@
 //! One question, many readers and tenants, one answer.
 
-use std::collections::HashMap;
 use std::future::Future;
 use std::sync::Arc;
 
@@ -9,7 +8,9 @@ use flamestore_flamegraph::budget::{self, MAX_MERGE_BYTES};
 use flamestore_flamegraph::heatmap::ObservedSeries;
 use flamestore_flamegraph::{ProfileMerge, Tree, TreeMerger};
 use flamestore_model::{Fault, Labels, QueryCost, Select, SeriesInfo, SeriesPoints, TenantId, TimeRange, TreeQuery};
+use foldhash::fast::RandomState;
 use futures::stream::{self, StreamExt, TryStreamExt};
+use hashbrown::HashMap;
 
 use crate::gate::Gate;
 
@@ -49,21 +50,12 @@ impl Querier {
     }
 
     pub async fn series(&self, tenants: &[TenantId], select: &Select) -> Result<Answer<Vec<SeriesInfo>>, Fault> {
-        let answers = self.ask(tenants, |reader, tenant| async move { reader.series(&tenant, select).await }).await?;
-        let mut by_labels: HashMap<Labels, SeriesInfo> = HashMap::new();
-        for info in answers.value.into_iter().flatten() {
-            match by_labels.get_mut(&info.labels) {
-                Some(known) => {
-                    known.range.from_nanos = known.range.from_nanos.min(info.range.from_nanos);
-                    known.range.to_nanos = known.range.to_nanos.max(info.range.to_nanos);
-                    known.profiles += info.profiles;
-                }
-                None => {
-                    by_labels.insert(info.labels.clone(), info);
-                }
-            }
-        }
-        let mut value: Vec<_> = by_labels.into_values().collect();
+        let mut answers =
+            self.ask(tenants, |reader, tenant| async move { reader.series(&tenant, select).await }).await?;
+        let mut value = match answers.value.len() {
+            1 => answers.value.swap_remove(0),
+            _ => joined(answers.value.into_iter().flatten()),
+        };
         value.sort_unstable_by(|a, b| a.labels.cmp(&b.labels));
         Ok(Answer { value, partial: answers.partial })
     }
@@ -156,4 +148,22 @@ impl Querier {
         }
         Ok(Answer { value: answers.into_iter().map(|a| a.value).collect(), partial })
     }
+}
+
+/// Each series once.
+fn joined(all: impl Iterator<Item = SeriesInfo>) -> Vec<SeriesInfo> {
+    let mut by_labels: HashMap<Labels, SeriesInfo, RandomState> = HashMap::default();
+    for info in all {
+        match by_labels.get_mut(&info.labels) {
+            Some(known) => {
+                known.range.from_nanos = known.range.from_nanos.min(info.range.from_nanos);
+                known.range.to_nanos = known.range.to_nanos.max(info.range.to_nanos);
+                known.profiles += info.profiles;
+            }
+            None => {
+                by_labels.insert(info.labels.clone(), info);
+            }
+        }
+    }
+    by_labels.into_values().collect()
 }

@@ -4,17 +4,18 @@ use std::collections::BTreeSet;
 
 use flamestore_model::labels::{is_legacy_name, names};
 use flamestore_model::{Label, ProfileType, SeriesInfo};
+use foldhash::fast::RandomState;
+use hashbrown::HashSet;
 
 /// All label names, sorted; names outside the classic alphabet only for clients that say they can read them.
 pub fn label_names(series: &[SeriesInfo], utf8_names: bool) -> Vec<String> {
-    let all: BTreeSet<&str> = series.iter().flat_map(|s| s.labels.iter()).map(|l| &*l.name).collect();
-    all.into_iter().filter(|n| utf8_names || is_legacy_name(n)).map(str::to_owned).collect()
+    let shown = |name: &&str| utf8_names || is_legacy_name(name);
+    each_once(series.iter().flat_map(|s| s.labels.iter()).map(|l| &*l.name)).filter(shown).map(str::to_owned).collect()
 }
 
 /// The values of one label, sorted.
 pub fn label_values(series: &[SeriesInfo], name: &str) -> Vec<String> {
-    let all: BTreeSet<&str> = series.iter().filter_map(|s| s.labels.get(name)).collect();
-    all.into_iter().map(str::to_owned).collect()
+    each_once(series.iter().filter_map(|s| s.labels.get(name))).map(str::to_owned).collect()
 }
 
 /// Label sets cut down to the asked names (none: all labels), each once, sorted; sets without any asked label are
@@ -30,8 +31,16 @@ pub fn label_sets(series: &[SeriesInfo], asked: &[String], utf8_names: bool) -> 
 
 /// The profile types, sorted by id.
 pub fn profile_types(series: &[SeriesInfo]) -> Vec<ProfileType> {
-    let ids: BTreeSet<&str> = series.iter().filter_map(|s| s.labels.get(names::PROFILE_TYPE)).collect();
-    ids.into_iter().filter_map(|id| ProfileType::parse(id).ok()).collect()
+    let ids = each_once(series.iter().filter_map(|s| s.labels.get(names::PROFILE_TYPE)));
+    ids.filter_map(|id| ProfileType::parse(id).ok()).collect()
+}
+
+/// Sorted. There are far fewer of them than times that they come.
+fn each_once<'a>(all: impl Iterator<Item = &'a str>) -> std::vec::IntoIter<&'a str> {
+    let seen: HashSet<&str, RandomState> = all.collect();
+    let mut sorted: Vec<&str> = seen.into_iter().collect();
+    sorted.sort_unstable();
+    sorted.into_iter()
 }
 
 #[cfg(test)]
