@@ -1,5 +1,7 @@
 //! The bucket.
 
+mod parts;
+
 use std::fmt;
 use std::ops::Range;
 use std::path::PathBuf;
@@ -14,9 +16,12 @@ use object_store::local::LocalFileSystem;
 use object_store::memory::InMemory;
 use object_store::path::Path;
 use object_store::{Error, ObjectStore, ObjectStoreExt, PutMode, PutOptions};
-use tokio::sync::{Semaphore, SemaphorePermit};
+
+use crate::account::Account;
+pub use parts::PART_BYTES;
 
 use crate::observe::{Call, Observe, Op};
+use crate::turns::{Turn, Turns};
 use crate::{durable, ranges, refusal, remote};
 
 /// Ranges of one object at most this far apart are read in one request from a remote store: about what it sends in
@@ -53,8 +58,10 @@ pub struct Bucket {
     /// Where the objects are files: the store again, and its root.
     local: Option<(Arc<LocalFileSystem>, PathBuf)>,
     /// Across a network: turns for requests.
-    remote: Option<Arc<Semaphore>>,
+    remote: Option<Arc<Turns>>,
     observer: Option<(Arc<dyn Observe>, Arc<dyn Clock>)>,
+    /// Of the query that reads.
+    account: Option<Arc<Account>>,
 }
 
 impl fmt::Debug for Bucket {
@@ -69,13 +76,29 @@ impl Bucket {
         let prefix = Path::parse(prefix).map_err(|e| {
             Fault::invalid(format!("the bucket prefix {prefix:?} is not a path such as `a/b`")).caused_by(e)
         })?;
-        Ok(Bucket { store, prefix, gap_bytes: REMOTE_GAP_BYTES, local: None, remote: None, observer: None })
+        Ok(Bucket {
+            store,
+            prefix,
+            gap_bytes: REMOTE_GAP_BYTES,
+            local: None,
+            remote: None,
+            observer: None,
+            account: None,
+        })
     }
 
     /// Over a store across a network.
     pub(crate) fn remote(store: Arc<dyn ObjectStore>, prefix: &str) -> Result<Self, Fault> {
-        let turns = Arc::new(Semaphore::new(remote::MAX_REQUESTS));
+        let turns = Arc::new(Turns::new(remote::MAX_REQUESTS));
         Ok(Bucket { remote: Some(turns), ..Self::new(store, prefix)? })
+    }
+
+    /// Has so many requests under way, of all clones together, instead of [`remote::MAX_REQUESTS`]; at least one. Of no
+    /// effect where the objects are files or in memory.
+    #[must_use]
+    pub fn with_max_requests(self, max_requests: usize) -> Self {
+        let remote = self.remote.map(|_| Arc::new(Turns::new(max_requests)));
+        Bucket { remote, ..self }
     }
 
     /// Over a directory, made if need be. A put that has answered survives a crash of the machine: the file and the
@@ -98,6 +121,7 @@ impl Bucket {
             local: Some((local, root)),
             remote: None,
             observer: None,
+            account: None,
         })
     }
 
@@ -110,6 +134,7 @@ impl Bucket {
             local: None,
             remote: None,
             observer: None,
+            account: None,
         }
     }
 
@@ -127,10 +152,31 @@ impl Bucket {
         self
     }
 
+    /// Whether it is across a network, so that every request costs a round trip.
+    pub fn is_remote(&self) -> bool {
+        self.remote.is_some()
+    }
+
+    /// An account for one query.
+    pub fn open_account(&self) -> Arc<Account> {
+        Arc::new(Account::new(self.remote.as_ref().map_or(1, |turns| turns.of_one_query)))
+    }
+
+    /// The same bucket for the reads of one query.
+    #[must_use]
+    pub fn on(&self, account: Arc<Account>) -> Self {
+        Bucket { account: Some(account), ..self.clone() }
+    }
+
+    /// Of the query that this bucket reads for.
+    pub fn account(&self) -> Option<&Account> {
+        self.account.as_deref()
+    }
+
     /// Writes an object only if there is none of that key: of several writers exactly one is told [`Put::Created`].
     pub async fn put_create(&self, key: &str, content: Bytes) -> Result<Put, Fault> {
         let path = self.path(key)?;
-        let watch = self.watch(Op::PutCreate, content.len());
+        let watch = self.watch(Op::PutCreate, content.len() as u64);
         let options = PutOptions::from(PutMode::Create);
         let turn = self.turn().await;
         let put = match self.store.put_opts(&path, content.into(), options).await {
@@ -159,7 +205,7 @@ impl Bucket {
     /// Writes an object, over an older one if there is one.
     pub async fn put(&self, key: &str, content: Bytes) -> Result<(), Fault> {
         let path = self.path(key)?;
-        let watch = self.watch(Op::Put, content.len());
+        let watch = self.watch(Op::Put, content.len() as u64);
         let turn = self.turn().await;
         let put = self.store.put(&path, content.into()).await.map_err(|e| refusal::of(e, "put", key)).map(drop);
         drop(turn);
@@ -172,7 +218,8 @@ impl Bucket {
     pub async fn get(&self, key: &str) -> Result<Bytes, Fault> {
         let path = self.path(key)?;
         let mut watch = self.watch(Op::Get, 0);
-        let turn = self.turn().await;
+        let turn = self.read_turn().await;
+        self.note(|account| account.requested(1));
         let read = async {
             let answer = self.store.get(&path).await?;
             Ok((answer.meta.size, answer.bytes().await?))
@@ -184,6 +231,7 @@ impl Bucket {
         };
         drop(turn);
         watch.bytes = got.as_ref().map_or(0, |b| b.len() as u64);
+        self.note(|account| account.received(watch.bytes));
         watch.done(got.as_ref().is_err_and(|e| e.kind != Kind::NotFound));
         got
     }
@@ -200,27 +248,35 @@ impl Bucket {
     pub async fn get_ranges(&self, key: &str, wanted: &[Range<u64>]) -> Result<Vec<Bytes>, Fault> {
         let path = self.path(key)?;
         let reads = ranges::coalesce(wanted, self.gap_bytes);
-        let watch =
-            self.watch(Op::GetRange, usize::try_from(reads.iter().map(|r| r.end - r.start).sum::<u64>()).unwrap_or(0));
         let fetched = if self.local.is_some() {
             // One blocking call for all of them.
-            self.store.get_ranges(&path, &reads).await
+            let watch = self.watch(Op::GetRange, bytes_of(&reads));
+            self.note(|account| account.requested(reads.len() as u64));
+            let read = self.store.get_ranges(&path, &reads).await;
+            watch.done(read.as_ref().is_err_and(|e| !matches!(e, Error::NotFound { .. })));
+            read
         } else {
             futures::stream::iter(reads.iter().cloned())
-                .map(async |r| {
-                    let _turn = self.turn().await;
-                    self.store.get_range(&path, r).await
+                .map(async |range| {
+                    let _turn = self.read_turn().await;
+                    self.note(|account| account.requested(1));
+                    let watch = self.watch(Op::GetRange, bytes_of(std::slice::from_ref(&range)));
+                    let read = self.store.get_range(&path, range).await;
+                    watch.done(read.as_ref().is_err_and(|e| !matches!(e, Error::NotFound { .. })));
+                    read
                 })
                 .buffered(MAX_PARALLEL_RANGES)
                 .try_collect()
                 .await
         };
+        if let Ok(bytes) = &fetched {
+            self.note(|account| account.received(bytes.iter().map(|b| b.len() as u64).sum()));
+        }
         let fetched = match fetched {
             Err(e) => Err(self.refused_range(e, &path, key, &reads).await),
             Ok(bytes) if !whole(&reads, &bytes) => Err(self.cut_short(&path, key, &reads).await),
             Ok(bytes) => Ok(reads.iter().map(|r| r.start).zip(bytes).collect::<Vec<(u64, Bytes)>>()),
         };
-        watch.done(fetched.as_ref().is_err_and(|e| e.kind != Kind::NotFound));
         let fetched = fetched?;
         wanted.iter().map(|w| ranges::cut(w, &fetched).ok_or_else(|| too_short(key, w.end))).collect()
     }
@@ -308,11 +364,24 @@ impl Bucket {
     }
 
     /// Waits for a turn. A listing takes none: it is one request at a time, and whoever reads it may make others between.
-    async fn turn(&self) -> Option<SemaphorePermit<'_>> {
-        // Never closed, so there is always a turn.
+    async fn turn(&self) -> Option<Turn<'_>> {
         match &self.remote {
-            Some(turns) => turns.acquire().await.ok(),
+            Some(turns) => Some(turns.any().await),
             None => None,
+        }
+    }
+
+    /// Waits for a turn among those that read.
+    async fn read_turn(&self) -> Option<Turn<'_>> {
+        match &self.remote {
+            Some(turns) => Some(turns.read(self.account()).await),
+            None => None,
+        }
+    }
+
+    fn note(&self, entry: impl FnOnce(&Account)) {
+        if let Some(account) = &self.account {
+            entry(account);
         }
     }
 
@@ -341,10 +410,14 @@ impl Bucket {
         }
     }
 
-    fn watch(&self, op: Op, bytes: usize) -> Watch {
+    fn watch(&self, op: Op, bytes: u64) -> Watch {
         let start = self.observer.as_ref().map_or(0, |(_, clock)| clock.monotonic_nanos());
-        Watch { observer: self.observer.clone(), start, op, bytes: bytes as u64, failed: false }
+        Watch { observer: self.observer.clone(), start, op, bytes, failed: false }
     }
+}
+
+fn bytes_of(reads: &[Range<u64>]) -> u64 {
+    reads.iter().map(|r| r.end - r.start).sum()
 }
 
 fn whole(reads: &[Range<u64>], bytes: &[Bytes]) -> bool {
