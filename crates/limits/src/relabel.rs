@@ -4,6 +4,7 @@
 
 mod md5;
 
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::LazyLock;
 
@@ -182,6 +183,10 @@ impl RelabelRule {
 
     fn replace(&self, labels: &mut LabelsBuilder) {
         let source = self.source(labels);
+        // Most do not match, and to learn that costs less than to look for groups.
+        if !self.regex.is_match(&source) {
+            return;
+        }
         let Some(target) = self.expand(&source, &self.text.target_label) else { return };
         let Some(value) = self.expand(&source, &self.text.replacement) else { return };
         if !target.is_empty() {
@@ -197,15 +202,12 @@ impl RelabelRule {
         Some(out)
     }
 
-    fn source(&self, labels: &LabelsBuilder) -> String {
-        let mut out = String::new();
-        for (i, name) in self.text.source_labels.iter().enumerate() {
-            if i > 0 {
-                out.push_str(&self.text.separator);
-            }
-            out.push_str(labels.get(name).unwrap_or(""));
+    fn source<'a>(&self, labels: &'a LabelsBuilder) -> Cow<'a, str> {
+        let value = |name: &String| labels.get(name).unwrap_or("");
+        match self.text.source_labels.as_slice() {
+            [one] => value(one).into(),
+            several => several.iter().map(value).collect::<Vec<_>>().join(&self.text.separator).into(),
         }
-        out
     }
 }
 

@@ -1,9 +1,13 @@
 //! Label sets of series: sorted, unique names, cheap to clone, hashed by a fixed function.
 
+use std::cmp::Ordering;
 use std::fmt;
 use std::sync::Arc;
 
-use xxhash_rust::xxh64::Xxh64;
+use xxhash_rust::xxh64::{Xxh64, xxh64};
+
+/// Label sets up to this many bytes are hashed in one go.
+const MAX_HASHED_AT_ONCE: usize = 1 << 10;
 
 /// Names with a meaning on the wire.
 pub mod names {
@@ -19,6 +23,7 @@ pub mod names {
     pub const DELTA: &str = "__delta__";
     pub const ORDER: &str = "__order__";
     pub const OTEL: &str = "__otel__";
+    /// `"true"` on what sampling dropped and was kept without its stacks.
     pub const SAMPLED: &str = "__sampled__";
     pub const NAME_REPLACED: &str = "__name_replaced__";
     pub const SPY: &str = "pyroscope_spy";
@@ -84,6 +89,11 @@ impl Labels {
     }
 
     pub fn fingerprint(&self) -> Fingerprint {
+        // Feeding the hash piece by piece costs several times what hashing does.
+        let mut all = [0; MAX_HASHED_AT_ONCE];
+        if let Some(length) = self.write(&mut all) {
+            return Fingerprint(xxh64(&all[..length], 0));
+        }
         let mut h = Xxh64::new(0);
         for l in self.0.iter() {
             h.update(l.name.as_bytes());
@@ -92,6 +102,18 @@ impl Labels {
             h.update(&[0xff]);
         }
         Fingerprint(h.digest())
+    }
+
+    /// Writes what the fingerprint is taken of; how long it is, or `None` when it does not fit.
+    fn write(&self, out: &mut [u8]) -> Option<usize> {
+        let mut at = 0;
+        for text in self.0.iter().flat_map(|l| [&l.name, &l.value]) {
+            let (into, end) = out.get_mut(at..)?.split_at_mut_checked(text.len())?;
+            into.copy_from_slice(text.as_bytes());
+            *end.first_mut()? = 0xff;
+            at += text.len() + 1;
+        }
+        Some(at)
     }
 
     pub fn to_builder(&self) -> LabelsBuilder {
@@ -137,6 +159,11 @@ pub struct LabelsBuilder {
 
 impl LabelsBuilder {
     pub fn get(&self, name: &str) -> Option<&str> {
+        self.value(name).map(|value| &**value)
+    }
+
+    /// As [`LabelsBuilder::get`], to be shared.
+    pub fn value(&self, name: &str) -> Option<&Arc<str>> {
         let i = self.labels.binary_search_by(|l| (*l.name).cmp(name)).ok()?;
         Some(&self.labels[i].value)
     }
@@ -150,6 +177,19 @@ impl LabelsBuilder {
             Ok(i) => self.labels[i].value = value.into(),
             Err(_) if value.is_empty() => {}
             Err(i) => self.labels.insert(i, Label { name: name.into(), value: value.into() }),
+        }
+        self
+    }
+
+    /// As [`LabelsBuilder::set`], without copying the text.
+    pub fn put(&mut self, label: Label) -> &mut Self {
+        match self.labels.binary_search_by(|l| l.name.cmp(&label.name)) {
+            Ok(i) if label.value.is_empty() => {
+                self.labels.remove(i);
+            }
+            Ok(i) => self.labels[i].value = label.value,
+            Err(_) if label.value.is_empty() => {}
+            Err(i) => self.labels.insert(i, label),
         }
         self
     }
@@ -186,6 +226,27 @@ impl LabelsBuilder {
     pub fn build(self) -> Labels {
         Labels(self.labels.into())
     }
+
+    /// The labels with those of `over` set, which are sorted by name, no name twice. Texts are shared.
+    pub fn build_with(&self, over: &[Label]) -> Labels {
+        let mut all = Vec::with_capacity(self.labels.len() + over.len());
+        let mut rest = self.labels.as_slice();
+        for label in over {
+            while let Some((first, others)) = rest.split_first() {
+                match first.name.cmp(&label.name) {
+                    Ordering::Less => all.push(first.clone()),
+                    Ordering::Equal => {}
+                    Ordering::Greater => break,
+                }
+                rest = others;
+            }
+            if !label.value.is_empty() {
+                all.push(label.clone());
+            }
+        }
+        all.extend_from_slice(rest);
+        Labels(all.into())
+    }
 }
 
 /// Whether a name is legal in the classic Prometheus alphabet, `[a-zA-Z_][a-zA-Z0-9_]*`.
@@ -207,6 +268,34 @@ mod tests {
         assert_eq!(a.fingerprint(), b.fingerprint());
         assert_eq!(a.get("b"), Some("2"));
         assert_eq!(a.get("c"), None);
+    }
+
+    #[test]
+    fn labels_built_over_others_are_those_that_setting_one_by_one_gives() {
+        let base = Labels::from_pairs([("a", "1"), ("c", "3"), ("e", "5"), ("g", "7")]).to_builder();
+        let pairs =
+            [[("b", "2"), ("c", "x")], [("a", ""), ("h", "8")], [("e", ""), ("f", "")], [("g", "y"), ("h", "")]];
+        for pairs in pairs {
+            let over = pairs.map(|(name, value)| Label { name: name.into(), value: value.into() });
+            let (mut set, mut put) = (base.clone(), base.clone());
+            for label in &over {
+                set.set(&label.name, &label.value);
+                put.put(label.clone());
+            }
+            assert_eq!(base.build_with(&over), set.clone().build(), "{over:?}");
+            assert_eq!(put.build(), set.build(), "{over:?}");
+        }
+    }
+
+    #[test]
+    fn fingerprints_of_long_label_sets_are_taken_of_the_same_bytes() {
+        for length in [MAX_HASHED_AT_ONCE - 4, MAX_HASHED_AT_ONCE - 3, MAX_HASHED_AT_ONCE - 2, 5000] {
+            let value = "x".repeat(length);
+            let l = Labels::from_pairs([("n", &value)]);
+            let plain = format!("n {value} ").into_bytes();
+            let bytes: Vec<u8> = plain.iter().map(|b| if *b == b' ' { 0xff } else { *b }).collect();
+            assert_eq!(l.fingerprint(), Fingerprint(xxh64(&bytes, 0)), "{length}");
+        }
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use flamestore_limits::Limits;
 use flamestore_limits::relabel::relabel;
 use flamestore_model::labels::{is_legacy_name, names};
-use flamestore_model::{Fault, FaultId, Labels, LabelsBuilder};
+use flamestore_model::{Fault, FaultId, Label, Labels, LabelsBuilder};
 
 /// The service of uploads that name none.
 pub const UNKNOWN_SERVICE: &str = "unknown_service";
@@ -22,10 +22,12 @@ impl SeriesLabels {
     }
 
     /// The labels of one group of samples: promoted sample labels never replace the series' own.
-    pub fn with_promoted<'a>(&self, promoted: impl Iterator<Item = (&'a str, &'a str)>) -> LabelsBuilder {
+    pub fn with_promoted(&self, promoted: impl Iterator<Item = Label>) -> LabelsBuilder {
         let mut out = self.0.clone();
-        for (name, value) in promoted {
-            out.set_default(name, value);
+        for label in promoted {
+            if out.get(&label.name).is_none() {
+                out.put(label);
+            }
         }
         out
     }
@@ -103,8 +105,8 @@ pub fn relabelled(labels: LabelsBuilder, limits: &Limits) -> Option<LabelsBuilde
     if !limits.series_rules().iter().all(|rules| relabel(*rules, &mut labels)) {
         return None;
     }
-    // They tell the server what the client did; nothing is stored of them.
-    labels.remove(names::DELTA).remove(names::ORDER);
+    // They tell the server what the client did; nothing is stored of them. What was sampled is for the server to say.
+    labels.remove(names::DELTA).remove(names::ORDER).remove(names::SAMPLED);
     keep_session(&mut labels, limits.max_sessions_per_series);
     Some(labels)
 }
