@@ -1,4 +1,4 @@
-//! One command for everything a developer does: `cargo xtask run | test | check | bench | ci`.
+//! One command for everything a developer does: `cargo xtask run | test | check | bench | load | ci`.
 
 mod edges;
 mod fuzz;
@@ -16,6 +16,7 @@ cargo xtask test          every test of the workspace, with the real binary and 
 cargo xtask check         format, lints, import directions, walk links, generated references
 cargo xtask references    write the generated references (docs/reference) anew
 cargo xtask bench [crate] the benches, in release
+cargo xtask load [flags]  what a month of profiles costs, on the release binary (minutes; flags: --store s3, --plot FILE, …)
 cargo xtask fuzz [secs]   every fuzz target for so many seconds (20)
 cargo xtask ci            check, then test
 ";
@@ -30,6 +31,7 @@ fn main() -> ExitCode {
         ["references"] => references::write(),
         ["bench"] => cargo(&["bench", "--workspace", "--benches"]),
         ["bench", name] => cargo(&["bench", "--package", &format!("flamestore-{name}")]),
+        ["load", flags @ ..] => load(flags),
         ["fuzz"] => fuzz::run(20),
         ["fuzz", seconds] => match seconds.parse() {
             Ok(seconds) => fuzz::run(seconds),
@@ -61,6 +63,12 @@ fn run(flags: &[&str]) -> Result<(), Failure> {
     let mut all: Vec<&str> = vec!["-target=all", "-storage.backend=filesystem", &bucket, &local];
     all.extend(flags);
     shell::run(&binary, &all)
+}
+
+fn load(flags: &[&str]) -> Result<(), Failure> {
+    cargo(&["build", "--release", "--package", "flamestore"])?;
+    let bench = ["bench", "--package", "flamestore-tests", "--features", "load", "--bench", "history", "--"];
+    cargo(&[&bench, flags].concat())
 }
 
 fn test() -> Result<(), Failure> {
