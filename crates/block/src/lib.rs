@@ -9,6 +9,7 @@ mod refusal;
 
 pub mod meta;
 pub mod read;
+pub mod spill;
 pub mod ulid;
 pub mod upload;
 pub mod write;
@@ -16,6 +17,7 @@ pub mod write;
 pub use layout::VERSION;
 pub use meta::{Meta, Origin};
 pub use read::{Block, BlockCache, Hidden, Whole};
+pub use spill::Spill;
 pub use ulid::Ulid;
 pub use upload::{Committed, upload};
-pub use write::{BlockMeta, DatasetInput, ProfileInput, SeriesInput, Written, write_block};
+pub use write::{BlockMeta, Content, DatasetInput, ProfileInput, SeriesInput, Written, write_block, write_streams};

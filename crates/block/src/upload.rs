@@ -2,12 +2,12 @@
 
 use bytes::Bytes;
 use flamestore_model::{Fault, Kind, TenantId};
-use flamestore_objstore::{Bucket, Put};
-use futures::{StreamExt, TryStreamExt};
+use flamestore_objstore::{Bucket, PART_BYTES, Put};
+use futures::{Stream, StreamExt, TryStreamExt};
 
 use crate::meta::{Meta, meta_key};
 use crate::refusal::corrupt;
-use crate::write::Written;
+use crate::write::{Content, Written};
 
 /// Files of a block that are put at the same time.
 pub const MAX_PARALLEL_PUTS: usize = 4;
@@ -36,7 +36,7 @@ pub async fn upload(bucket: &Bucket, tenant: &TenantId, written: &Written) -> Re
     }
     // Made before anything is awaited: the compiler then sees that the whole can be sent to another thread.
     let puts: Vec<_> =
-        written.files.iter().map(|(name, bytes)| put_file(bucket, written.meta.key(name), bytes.clone())).collect();
+        written.files.iter().map(|(name, content)| put_file(bucket, written.meta.key(name), content.clone())).collect();
     futures::stream::iter(puts).buffer_unordered(MAX_PARALLEL_PUTS).try_collect::<()>().await?;
     match bucket.put_create(&meta_key, written.meta.to_json()?.into()).await? {
         Put::Created => Ok(Committed { meta: written.meta.clone(), new: true }),
@@ -57,14 +57,51 @@ pub async fn committed(bucket: &Bucket, meta_key: &str) -> Result<Option<Meta>, 
     }
 }
 
-async fn put_file(bucket: &Bucket, key: String, bytes: Bytes) -> Result<(), Fault> {
-    if bucket.put_create(&key, bytes.clone()).await? == Put::Created {
-        return Ok(());
+async fn put_file(bucket: &Bucket, key: String, content: Content) -> Result<(), Fault> {
+    match &content {
+        Content::Held(bytes) => {
+            if bucket.put_create(&key, bytes.clone()).await? == Put::Created || same(bucket, &key, &content).await? {
+                return Ok(());
+            }
+            bucket.put(&key, bytes.clone()).await
+        }
+        // Stores do not offer create-only for objects in parts.
+        Content::Spilled(_) if same(bucket, &key, &content).await? => Ok(()),
+        Content::Spilled(file) => bucket.put_parts(&key, file.len(), parts(content.clone())).await,
     }
-    let there = bucket.head(&key).await?;
-    let same = match there {
-        Some(object) if object.bytes == bytes.len() as u64 => bucket.get(&key).await? == bytes,
-        _ => false,
-    };
-    if same { Ok(()) } else { bucket.put(&key, bytes).await }
+}
+
+/// Whether an object has this content.
+async fn same(bucket: &Bucket, key: &str, content: &Content) -> Result<bool, Fault> {
+    if bucket.head(key).await?.is_none_or(|object| object.bytes != content.len()) {
+        return Ok(false);
+    }
+    let (mut at, mut parts) = (0, std::pin::pin!(parts(content.clone())));
+    while let Some(part) = parts.next().await {
+        let part = part?;
+        let end = at + part.len() as u64;
+        if bucket.get_range(key, at..end).await? != part {
+            return Ok(false);
+        }
+        at = end;
+    }
+    Ok(true)
+}
+
+/// A file in parts that stores take.
+fn parts(content: Content) -> impl Stream<Item = Result<Bytes, Fault>> + Send {
+    let starts = (0..content.len()).step_by(PART_BYTES);
+    futures::stream::iter(starts).then(move |start| {
+        let content = content.clone();
+        async move {
+            let len = (content.len() - start).min(PART_BYTES as u64) as usize;
+            match &content {
+                Content::Held(_) => content.range(start, len),
+                Content::Spilled(_) => match tokio::task::spawn_blocking(move || content.range(start, len)).await {
+                    Ok(part) => part,
+                    Err(e) => Err(Fault::internal("reading a block's file was broken off").caused_by(e)),
+                },
+            }
+        }
+    })
 }

@@ -1,28 +1,38 @@
-//! Writing a block: from heads (or merged blocks) to bytes, without IO.
+//! Writing a block: from rows in canonical order to Parquet files, in memory or in a folder.
 //!
-//! Everything is put in one canonical order, so that the same profiles give the same bytes however they arrived.
-//! Hot; measured by `benches/block.rs`.
+//! Everything is put in one canonical order, so that the same profiles give the same bytes however they arrived. Heads are
+//! put in that order here; whoever merges blocks gives it ([`stream`]). Hot; measured by `benches/block.rs`.
 
+mod held;
 mod input;
 mod pieces;
 mod renumber;
 mod runs;
 mod samples;
 mod series;
+mod sink;
+pub mod stream;
 mod symbols;
 mod table;
 
-use bytes::Bytes;
-use flamestore_model::{Fault, TenantId};
+use flamestore_model::{Fault, Labels, TenantId};
+use parquet::data_type::ByteArray;
 
 pub use input::{DatasetInput, ProfileInput, SeriesInput};
 pub use runs::MAX_GROUP_ROWS;
+pub use sink::{Content, MAX_HELD_BYTES};
 
 use crate::layout::{Table, VERSION};
 use crate::meta::{Dataset, DatasetRows, Meta, Origin, Rows, Stats};
+use crate::spill::Spill;
 use crate::ulid::Ulid;
-use renumber::Renumbered;
+use held::Held;
 use runs::Survey;
+use samples::Samples;
+use series::{ProfileRows, Series, changed};
+use stream::{DatasetStream, Pass, Profiles};
+use symbols::{SymbolRows, SymbolTables};
+use table::Encoded;
 
 /// What the writer cannot know from the profiles.
 #[derive(Debug, Clone)]
@@ -36,110 +46,197 @@ pub struct BlockMeta {
     pub origins: Vec<Origin>,
 }
 
-/// A block as bytes, not yet stored.
+/// A block that is encoded and not yet stored.
 #[derive(Debug, Clone)]
 pub struct Written {
     /// File names within the block's folder, and contents; without `meta.json`.
-    pub files: Vec<(&'static str, Bytes)>,
+    pub files: Vec<(&'static str, Content)>,
     pub meta: Meta,
 }
 
-/// Encodes a block. Services come sorted, each once; what else must hold is said at [`DatasetInput`].
+/// Encodes a block that is held in memory. Services come sorted, each once; what else must hold is said at
+/// [`DatasetInput`].
 ///
 /// Pure computing: about 18 µs for a profile of 140 samples. Besides the input and the result it holds a few words for
-/// each stack and one row group (at most about [`MAX_GROUP_ROWS`] samples, a few MiB) being encoded.
+/// each stack and one row group of each file (at most about [`MAX_GROUP_ROWS`] rows, a few MiB) being encoded.
 ///
 /// Fails with `Internal` when the input breaks its promises, and with `Invalid` when there is no profile at all.
 pub fn write_block(datasets: &[&dyn DatasetInput], block: &BlockMeta) -> Result<Written, Fault> {
+    let mut held: Vec<Held<'_>> = datasets.iter().map(|dataset| Held::of(*dataset)).collect();
+    let mut streams: Vec<&mut dyn DatasetStream> = held.iter_mut().map(|dataset| dataset as _).collect();
+    write_streams(&mut streams, block, None, &mut |_| Ok(()))?
+        .ok_or_else(|| Fault::invalid("a block needs at least one profile"))
+}
+
+/// Encodes a block from rows in canonical order. Services come sorted, each once. `None`: there is no profile.
+///
+/// Files larger than [`MAX_HELD_BYTES`] go to `spill`; without it everything is held. `told` hears now and then how many
+/// bytes the writer holds, and can stop it.
+///
+/// Fails with `Internal` when the streams break their promises, with what they fail with, and with `Unavailable` when the
+/// folder takes no more.
+pub fn write_streams(
+    datasets: &mut [&mut dyn DatasetStream],
+    block: &BlockMeta,
+    spill: Option<&Spill>,
+    told: &mut dyn FnMut(usize) -> Result<(), Fault>,
+) -> Result<Option<Written>, Fault> {
     if let Some(pair) = datasets.windows(2).find(|pair| pair[0].service_name() >= pair[1].service_name()) {
         return Err(Fault::internal(format!("block input: service {:?} is out of order", pair[1].service_name())));
     }
-    let mut parts = Vec::with_capacity(datasets.len());
-    for dataset in datasets {
-        let survey = Survey::of(*dataset)?;
-        if survey.profiles > 0 {
-            let symbols = Renumbered::of(dataset.symbols(), &survey.used_stacks)?;
-            parts.push(Part { input: *dataset, survey, symbols });
+    let surveys = datasets.iter_mut().map(|d| Survey::of(&mut **d)).collect::<Result<Vec<_>, _>>()?;
+    if surveys.iter().all(|survey| survey.profiles == 0) {
+        return Ok(None);
+    }
+    runs::check_sizes(&surveys)?;
+    let mut writer = Writer {
+        series: Series::new(spill.cloned())?,
+        profiles: ProfileRows::new(spill.cloned())?,
+        samples: Samples::new(&surveys, spill.cloned())?,
+        symbols: SymbolTables::new(spill)?,
+        told,
+    };
+    let mut described = Described::default();
+    for (dataset, survey) in datasets.iter_mut().zip(surveys).filter(|(_, survey)| survey.profiles > 0) {
+        let rows = writer.dataset(&mut **dataset, &survey)?;
+        described.add(dataset.service_name(), survey, &rows);
+    }
+    writer.finish(block, described.datasets).map(Some)
+}
+
+/// The tables in the making.
+struct Writer<'t> {
+    series: Series,
+    profiles: ProfileRows,
+    samples: Samples,
+    symbols: SymbolTables,
+    told: &'t mut dyn FnMut(usize) -> Result<(), Fault>,
+}
+
+impl Writer<'_> {
+    fn dataset(&mut self, dataset: &mut dyn DatasetStream, survey: &Survey) -> Result<SymbolRows, Fault> {
+        let service = ByteArray::from(dataset.service_name());
+        let rows = self.symbols.dataset(&service, dataset)?;
+        self.tell()?;
+        self.series.dataset()?;
+        self.profiles.dataset()?;
+        let mut writing = Writing { writer: self, service, surveys: survey.series.iter(), series: None, open: None };
+        dataset.profiles(Pass::Write, &mut writing)?;
+        if writing.surveys.next().is_some() {
+            return Err(changed());
         }
+        self.tell()?;
+        Ok(rows)
     }
-    if parts.is_empty() {
-        return Err(Fault::invalid("a block needs at least one profile"));
-    }
-    runs::check_sizes(&parts)?;
 
-    let mut files = Vec::with_capacity(Table::ALL.len());
-    let mut described = Vec::with_capacity(Table::ALL.len());
-    for table in Table::ALL {
-        let encoded = match table {
-            Table::Series => series::series(&parts)?,
-            Table::Profiles => series::profiles(&parts)?,
-            Table::Samples => samples::samples(&parts)?,
-            Table::Stacktraces => symbols::stacktraces(&parts)?,
-            Table::FnTree => symbols::fn_tree(&parts)?,
-            Table::Locations => symbols::locations(&parts)?,
-            Table::Functions => symbols::functions(&parts)?,
+    fn tell(&mut self) -> Result<(), Fault> {
+        let held = self.series.held_bytes() + self.profiles.held_bytes();
+        (self.told)(held + self.samples.held_bytes() + self.symbols.held_bytes())
+    }
+
+    fn finish(self, block: &BlockMeta, datasets: Vec<Dataset>) -> Result<Written, Fault> {
+        let symbols = self.symbols.finish()?;
+        let encoded: [(Table, Encoded); 7] = [
+            (Table::Series, self.series.finish()?),
+            (Table::Profiles, self.profiles.finish()?),
+            (Table::Samples, self.samples.finish()?),
+            (Table::Stacktraces, symbols.stacktraces),
+            (Table::FnTree, symbols.fn_tree),
+            (Table::Locations, symbols.locations),
+            (Table::Functions, symbols.functions),
+        ];
+        let described: Vec<_> = encoded.iter().map(|(table, encoded)| encoded.describe(table.file())).collect();
+        let meta = Meta {
+            version: VERSION,
+            ulid: block.ulid,
+            tenant: block.tenant.as_str().to_owned(),
+            min_time_nanos: datasets.iter().map(|d| d.min_time_nanos).min().unwrap_or(0),
+            max_time_nanos: datasets.iter().map(|d| d.max_time_nanos).max().unwrap_or(0),
+            level: block.level,
+            origin: block.origin.clone(),
+            sources: block.sources.clone(),
+            origins: block.origins.clone(),
+            stats: Stats {
+                series: datasets.iter().map(|d| d.rows.series.1).sum(),
+                profiles: datasets.iter().map(|d| d.rows.profiles.1).sum(),
+                samples: datasets.iter().map(|d| d.rows.samples.1).sum(),
+                bytes: described.iter().map(|f| f.size).sum(),
+            },
+            datasets,
+            files: described,
         };
-        described.push(pieces::describe(table.file(), &encoded));
-        files.push((table.file(), encoded.bytes));
+        let files = encoded.into_iter().map(|(table, encoded)| (table.file(), encoded.content)).collect();
+        Ok(Written { files, meta })
     }
-    let datasets = describe_datasets(&parts);
-    let meta = Meta {
-        version: VERSION,
-        ulid: block.ulid,
-        tenant: block.tenant.as_str().to_owned(),
-        min_time_nanos: datasets.iter().map(|d| d.min_time_nanos).min().unwrap_or(0),
-        max_time_nanos: datasets.iter().map(|d| d.max_time_nanos).max().unwrap_or(0),
-        level: block.level,
-        origin: block.origin.clone(),
-        sources: block.sources.clone(),
-        origins: block.origins.clone(),
-        stats: Stats {
-            series: datasets.iter().map(|d| d.rows.series.1).sum(),
-            profiles: datasets.iter().map(|d| d.rows.profiles.1).sum(),
-            samples: datasets.iter().map(|d| d.rows.samples.1).sum(),
-            bytes: described.iter().map(|f| f.size).sum(),
-        },
-        datasets,
-        files: described,
-    };
-    Ok(Written { files, meta })
 }
 
-/// One dataset on its way into the block.
-pub(crate) struct Part<'a> {
-    input: &'a dyn DatasetInput,
-    survey: Survey,
-    symbols: Renumbered<'a>,
+/// Writes the profiles of one dataset.
+struct Writing<'w, 't> {
+    writer: &'w mut Writer<'t>,
+    service: ByteArray,
+    surveys: std::slice::Iter<'w, runs::SeriesSurvey>,
+    /// Has no profile yet.
+    series: Option<(Labels, ByteArray)>,
+    /// Profile type and id of the series that has.
+    open: Option<(ByteArray, u32)>,
 }
 
-fn describe_datasets(parts: &[Part<'_>]) -> Vec<Dataset> {
-    let mut next = DatasetRows::default();
-    let mut take = |rows: fn(&mut DatasetRows) -> &mut Rows, count: u64| {
-        let at = rows(&mut next);
-        let taken = Rows(at.0, count);
-        at.0 += count;
-        taken
-    };
-    parts
-        .iter()
-        .map(|part| {
-            let (survey, symbols) = (&part.survey, &part.symbols);
-            Dataset {
-                service_name: part.input.service_name().to_owned(),
-                min_time_nanos: survey.series.iter().map(|s| s.min_time).min().unwrap_or(0),
-                max_time_nanos: survey.series.iter().map(|s| s.max_time).max().unwrap_or(0),
-                profile_types: survey.runs.iter().map(|run| run.profile_type.clone()).collect(),
-                labels: survey.labels.clone(),
-                rows: DatasetRows {
-                    series: take(|r| &mut r.series, survey.series.len() as u64),
-                    profiles: take(|r| &mut r.profiles, survey.profiles),
-                    samples: take(|r| &mut r.samples, survey.samples),
-                    stacktraces: take(|r| &mut r.stacktraces, symbols.stack_rows()),
-                    fn_tree: take(|r| &mut r.fn_tree, symbols.fn_rows()),
-                    locations: take(|r| &mut r.locations, symbols.line_rows()),
-                    functions: take(|r| &mut r.functions, symbols.functions.len() as u64),
-                },
-            }
-        })
-        .collect()
+/// Profiles after which the writer says how much it holds.
+const PROFILES_UNTOLD: u32 = 1 << 8;
+
+impl Profiles for Writing<'_, '_> {
+    fn series(&mut self, labels: &Labels, profile_type: &str) -> Result<(), Fault> {
+        self.series = Some((labels.clone(), ByteArray::from(profile_type)));
+        self.open = None;
+        Ok(())
+    }
+
+    fn profile(&mut self, profile: &ProfileInput<'_>) -> Result<(), Fault> {
+        let writer = &mut *self.writer;
+        if let Some((labels, profile_type)) = self.series.take() {
+            let survey = self.surveys.next().ok_or_else(changed)?;
+            let id = writer.series.series(&self.service, &profile_type, &labels, survey)?;
+            self.open = Some((profile_type, id));
+        }
+        let (profile_type, series) = self.open.as_ref().ok_or_else(changed)?;
+        let row = writer.profiles.profile(&self.service, profile_type, *series, profile)?;
+        writer.samples.profile(&self.service, row, profile)?;
+        if row.is_multiple_of(PROFILES_UNTOLD) { writer.tell() } else { Ok(()) }
+    }
+}
+
+/// Datasets as `meta.json` has them.
+#[derive(Default)]
+struct Described {
+    next: DatasetRows,
+    datasets: Vec<Dataset>,
+}
+
+impl Described {
+    fn add(&mut self, service_name: &str, survey: Survey, symbols: &SymbolRows) {
+        let mut take = |rows: fn(&mut DatasetRows) -> &mut Rows, count: u64| {
+            let at = rows(&mut self.next);
+            let taken = Rows(at.0, count);
+            at.0 += count;
+            taken
+        };
+        let rows = DatasetRows {
+            series: take(|r| &mut r.series, survey.series.len() as u64),
+            profiles: take(|r| &mut r.profiles, survey.profiles),
+            samples: take(|r| &mut r.samples, survey.samples),
+            stacktraces: take(|r| &mut r.stacktraces, symbols.stacktraces),
+            fn_tree: take(|r| &mut r.fn_tree, symbols.fn_tree),
+            locations: take(|r| &mut r.locations, symbols.locations),
+            functions: take(|r| &mut r.functions, symbols.functions),
+            ..DatasetRows::default()
+        };
+        self.datasets.push(Dataset {
+            service_name: service_name.to_owned(),
+            min_time_nanos: survey.series.iter().map(|s| s.min_time).min().unwrap_or(0),
+            max_time_nanos: survey.series.iter().map(|s| s.max_time).max().unwrap_or(0),
+            profile_types: survey.runs.into_iter().map(|run| run.profile_type).collect(),
+            labels: survey.labels,
+            rows,
+        });
+    }
 }

@@ -70,20 +70,6 @@ impl<'a> Renumbered<'a> {
         let fn_nodes = Order::pre(&symbols.fn_tree.parent, &fn_nodes, by_name);
         Ok(Renumbered { symbols, stacks, fn_nodes, locations, location_ids, functions, function_ids, name_ids })
     }
-
-    /// Rows of stacktraces.parquet: the root has none.
-    pub(crate) fn stack_rows(&self) -> u64 {
-        self.stacks.old.len() as u64 - 1
-    }
-
-    pub(crate) fn fn_rows(&self) -> u64 {
-        self.fn_nodes.old.len() as u64 - 1
-    }
-
-    /// Rows of locations.parquet: one for each line, and one for a location without lines.
-    pub(crate) fn line_rows(&self) -> u64 {
-        self.locations.iter().map(|l| self.symbols.lines_of(*l).len().max(1) as u64).sum()
-    }
 }
 
 impl Order {

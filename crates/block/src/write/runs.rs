@@ -3,16 +3,16 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use flamestore_model::Fault;
+use flamestore_model::{Fault, Labels, ProfileId};
 use foldhash::fast::RandomState;
 use hashbrown::{HashMap, HashSet};
 
-use crate::write::Part;
-use crate::write::input::{DatasetInput, ProfileInput};
+use crate::write::input::ProfileInput;
+use crate::write::stream::{DatasetStream, Pass, Profiles};
 
 /// Smaller row groups share one: each costs a few hundred bytes of footer.
 pub(crate) const MIN_GROUP_ROWS: u64 = 64 << 10;
-/// Samples of a row group after which the next profile opens another.
+/// Rows of a row group after which the next one opens another; among samples, the next profile.
 pub const MAX_GROUP_ROWS: u64 = 1 << 20;
 /// A dictionary of values pays when they repeat this often on average …
 const MIN_REPEATS: usize = 16;
@@ -39,109 +39,131 @@ pub(crate) struct SeriesSurvey {
     pub(crate) total: i64,
 }
 
-#[derive(Debug, Default)]
+/// The survey of one dataset. Profiles are counted as they come.
+#[derive(Default)]
 pub(crate) struct Survey {
+    service: String,
     pub(crate) runs: Vec<Run>,
     /// Those with profiles.
     pub(crate) series: Vec<SeriesSurvey>,
     pub(crate) profiles: u64,
     pub(crate) samples: u64,
-    /// By stack id: whether a sample has it.
-    pub(crate) used_stacks: Vec<bool>,
     pub(crate) spans: bool,
     pub(crate) traces: bool,
     /// Label name → number of values.
     pub(crate) labels: BTreeMap<String, u64>,
+    seen: Seen,
+}
+
+/// What is only needed while profiles come.
+#[derive(Default)]
+struct Seen {
+    labels: HashMap<String, HashSet<String, RandomState>, RandomState>,
+    distinct: Distinct,
+    series: Option<(String, Labels)>,
+    /// Whether the series has a profile, and where the last one is.
+    at: Option<(i64, ProfileId)>,
 }
 
 impl Survey {
-    /// Reads everything once, and checks the promises of the input.
-    pub(crate) fn of(dataset: &dyn DatasetInput) -> Result<Self, Fault> {
-        let broken =
-            |what: &str| Fault::internal(format!("block input: {what} in service {:?}", dataset.service_name()));
-        let mut survey = Survey { used_stacks: vec![false; dataset.symbols().stacks.parent.len()], ..Self::default() };
-        let mut labels: HashMap<&str, HashSet<&str, RandomState>, RandomState> = HashMap::default();
-        let mut distinct = Distinct::default();
-        let mut last = None;
-        for series in dataset.series() {
-            if last.is_some_and(|last| last >= (series.profile_type, series.labels)) {
-                return Err(broken("series are out of order"));
-            }
-            last = Some((series.profile_type, series.labels));
-            let mut profiles = series.profiles.peekable();
-            if profiles.peek().is_none() {
-                continue;
-            }
-            let mut one = SeriesSurvey { profiles: 0, samples: 0, min_time: i64::MAX, max_time: i64::MIN, total: 0 };
-            if let Some(run) = survey.runs.last_mut().filter(|run| run.profile_type != series.profile_type) {
-                run.few_values = std::mem::take(&mut distinct).few(run.samples);
-            }
-            let mut at = None;
-            for profile in profiles {
-                if at.is_some_and(|at| at > (profile.time_nanos, profile.profile_id)) {
-                    return Err(broken("profiles are out of order"));
-                }
-                at = Some((profile.time_nanos, profile.profile_id));
-                survey.mark(&profile).ok_or_else(|| broken("the columns of a profile do not fit each other"))?;
-                profile.values.each(|_, v| distinct.add(v));
-                one.profiles += 1;
-                one.samples += profile.stacks.len() as u64;
-                one.min_time = one.min_time.min(profile.time_nanos);
-                one.max_time = one.max_time.max(profile.time_nanos);
-                one.total = one.total.wrapping_add(profile.values.total());
-            }
-            for label in series.labels {
-                labels.entry(&label.name).or_default().insert(&label.value);
-            }
-            survey.add(series.profile_type, one);
-        }
+    /// Reads all profiles once, and checks that they are in order.
+    pub(crate) fn of(dataset: &mut dyn DatasetStream) -> Result<Self, Fault> {
+        let mut survey = Survey { service: dataset.service_name().to_owned(), ..Survey::default() };
+        dataset.profiles(Pass::Survey, &mut survey)?;
+        let seen = std::mem::take(&mut survey.seen);
         if let Some(run) = survey.runs.last_mut() {
-            run.few_values = distinct.few(run.samples);
+            run.few_values = seen.distinct.few(run.samples);
         }
-        survey.labels = labels.into_iter().map(|(name, values)| (name.to_owned(), values.len() as u64)).collect();
+        survey.labels = seen.labels.into_iter().map(|(name, values)| (name, values.len() as u64)).collect();
         Ok(survey)
     }
 
-    fn mark(&mut self, profile: &ProfileInput<'_>) -> Option<()> {
-        let n = profile.stacks.len();
-        let fits = |len: usize| len == n || len == 0;
-        if profile.values.len() != n || !fits(profile.span_ids.len()) || !fits(profile.trace_ids.len()) {
-            return None;
-        }
-        for stack in profile.stacks {
-            *self.used_stacks.get_mut(*stack as usize)? = true;
-        }
-        self.spans |= profile.span_ids.iter().any(|id| *id != 0);
-        self.traces |= profile.trace_ids.iter().any(|id| *id != 0);
-        Some(())
+    fn broken(&self, what: &str) -> Fault {
+        Fault::internal(format!("block input: {what} in service {:?}", self.service))
     }
 
-    fn add(&mut self, profile_type: &str, one: SeriesSurvey) {
-        if self.runs.last().is_none_or(|run| run.profile_type != profile_type) {
-            let profile_type = profile_type.to_owned();
+    /// Begins a series with its first profile, and a run with its first series.
+    fn begin(&mut self) -> Result<(), Fault> {
+        let Some((profile_type, labels)) = &self.seen.series else {
+            return Err(self.broken("a profile has no series"));
+        };
+        if self.runs.last().is_none_or(|run| run.profile_type != *profile_type) {
+            let distinct = std::mem::take(&mut self.seen.distinct);
+            if let Some(run) = self.runs.last_mut() {
+                run.few_values = distinct.few(run.samples);
+            }
+            let profile_type = profile_type.clone();
             self.runs.push(Run { profile_type, series: 0, profiles: 0, samples: 0, few_values: false });
         }
         if let Some(run) = self.runs.last_mut() {
             run.series += 1;
-            run.profiles += one.profiles;
-            run.samples += one.samples;
         }
-        self.series.push(one);
-        self.profiles += one.profiles;
-        self.samples += one.samples;
+        for label in labels {
+            let values = match self.seen.labels.get_mut(&*label.name) {
+                Some(values) => values,
+                None => self.seen.labels.entry(label.name.to_string()).or_default(),
+            };
+            if !values.contains(&*label.value) {
+                values.insert(label.value.to_string());
+            }
+        }
+        self.series.push(SeriesSurvey { profiles: 0, samples: 0, min_time: i64::MAX, max_time: i64::MIN, total: 0 });
+        Ok(())
+    }
+}
+
+impl Profiles for Survey {
+    fn series(&mut self, labels: &Labels, profile_type: &str) -> Result<(), Fault> {
+        if self.seen.series.as_ref().is_some_and(|(t, l)| (&**t, l) >= (profile_type, labels)) {
+            return Err(self.broken("series are out of order"));
+        }
+        self.seen.series = Some((profile_type.to_owned(), labels.clone()));
+        self.seen.at = None;
+        Ok(())
+    }
+
+    fn profile(&mut self, profile: &ProfileInput<'_>) -> Result<(), Fault> {
+        let at = (profile.time_nanos, profile.profile_id);
+        match self.seen.at.replace(at) {
+            None => self.begin()?,
+            Some(last) if last > at => return Err(self.broken("profiles are out of order")),
+            Some(_) => {}
+        }
+        let mut total = 0i64;
+        profile.values.each(|_, v| {
+            total = total.wrapping_add(v);
+            self.seen.distinct.add(v);
+        });
+        let samples = profile.stacks.len() as u64;
+        if let Some(one) = self.series.last_mut() {
+            one.profiles += 1;
+            one.samples += samples;
+            one.min_time = one.min_time.min(profile.time_nanos);
+            one.max_time = one.max_time.max(profile.time_nanos);
+            one.total = one.total.wrapping_add(total);
+        }
+        if let Some(run) = self.runs.last_mut() {
+            run.profiles += 1;
+            run.samples += samples;
+        }
+        self.profiles += 1;
+        self.samples += samples;
+        self.spans |= profile.span_ids.iter().any(|id| *id != 0);
+        self.traces |= profile.trace_ids.iter().any(|id| *id != 0);
+        Ok(())
     }
 }
 
 /// Different values of a run, counted up to [`MAX_DISTINCT`].
 #[derive(Default)]
-struct Distinct {
+pub(crate) struct Distinct {
     seen: HashSet<i64, RandomState>,
     last: i64,
     many: bool,
 }
 
 impl Distinct {
-    fn add(&mut self, value: i64) {
+    pub(crate) fn add(&mut self, value: i64) {
         if self.many || (value == self.last && !self.seen.is_empty()) {
             return;
         }
@@ -153,12 +175,12 @@ impl Distinct {
         }
     }
 
-    fn few(&self, of: u64) -> bool {
+    pub(crate) fn few(&self, of: u64) -> bool {
         !self.many && self.seen.len() as u64 * MIN_REPEATS as u64 <= of
     }
 }
 
-/// Which neighbours share a row group, given the rows of each.
+/// Which neighbours share a row group of samples, given the rows of each.
 pub(crate) fn groups(rows: impl Iterator<Item = u64>) -> Vec<Range<usize>> {
     let mut groups: Vec<Range<usize>> = Vec::new();
     let mut open = 0u64;
@@ -178,8 +200,8 @@ pub(crate) fn groups(rows: impl Iterator<Item = u64>) -> Vec<Range<usize>> {
 }
 
 /// Row numbers in the files have 32 bits, those of samples 64.
-pub(crate) fn check_sizes(parts: &[Part<'_>]) -> Result<(), Fault> {
-    let profiles: u64 = parts.iter().map(|p| p.survey.profiles).sum();
+pub(crate) fn check_sizes(surveys: &[Survey]) -> Result<(), Fault> {
+    let profiles: u64 = surveys.iter().map(|s| s.profiles).sum();
     if profiles > u64::from(u32::MAX) {
         return Err(Fault::internal(format!(
             "a block holds at most 4294967295 profiles, not {profiles}: cut it earlier"

@@ -4,121 +4,96 @@ use flamestore_model::Fault;
 use parquet::data_type::ByteArray;
 
 use crate::layout::Table;
-use crate::write::Part;
+use crate::spill::Spill;
 use crate::write::input::ProfileInput;
-use crate::write::runs::{MAX_GROUP_ROWS, groups};
+use crate::write::runs::{MAX_GROUP_ROWS, Run, Survey, groups};
 use crate::write::series::changed;
-use crate::write::table::{Encoded, Group, TableWriter};
+use crate::write::table::{Encoded, TableWriter};
 
 const VALUE: usize = 3;
 
-/// One sample under its new stack id.
-type Sample = (u32, i64, u64, u128);
-
-pub(crate) fn samples(parts: &[Part<'_>]) -> Result<Encoded, Fault> {
-    let spans = parts.iter().any(|p| p.survey.spans);
-    let traces = parts.iter().any(|p| p.survey.traces);
-    let mut file = TableWriter::with_links(Table::Samples, spans, traces)?;
-    let mut rows = Rows { spans, traces, next_profile: 0, buffer: Vec::new() };
-
-    let runs: Vec<_> = parts.iter().flat_map(|p| p.survey.runs.iter().map(move |run| (p, run))).collect();
-    let groups = groups(runs.iter().map(|(_, run)| run.samples));
-    let mut profiles = Profiles::of(parts);
-    for group in groups {
-        let dictionary = if runs[group.clone()].iter().all(|(_, run)| run.few_values) { &[VALUE][..] } else { &[] };
-        let mut left: u64 = runs[group].iter().map(|(_, run)| run.profiles).sum();
-        // A run that is too large for one row group is cut between profiles.
-        while left > 0 {
-            file.group(dictionary, |g| {
-                let mut written = 0;
-                while left > 0 && written < MAX_GROUP_ROWS {
-                    let (part, service, profile) = profiles.next().ok_or_else(changed)?;
-                    rows.write(g, part, service, &profile)?;
-                    written += profile.stacks.len() as u64;
-                    left -= 1;
-                }
-                Ok(())
-            })?;
-        }
-    }
-    file.finish()
+/// What a row group is for.
+struct Planned {
+    dictionary: bool,
+    profiles: u64,
 }
 
-/// All profiles of the block, one after another.
-struct Profiles<'a> {
-    parts: std::slice::Iter<'a, Part<'a>>,
-    part: Option<(&'a Part<'a>, ByteArray)>,
-    series: Option<Box<dyn Iterator<Item = crate::write::SeriesInput<'a>> + 'a>>,
-    profiles: Option<Box<dyn Iterator<Item = ProfileInput<'a>> + 'a>>,
-}
-
-impl<'a> Profiles<'a> {
-    fn of(parts: &'a [Part<'a>]) -> Self {
-        Profiles { parts: parts.iter(), part: None, series: None, profiles: None }
-    }
-
-    fn next(&mut self) -> Option<(&'a Part<'a>, &ByteArray, ProfileInput<'a>)> {
-        loop {
-            if let Some(profile) = self.profiles.as_mut().and_then(Iterator::next) {
-                let (part, service) = self.part.as_ref()?;
-                return Some((part, service, profile));
-            }
-            match self.series.as_mut().and_then(Iterator::next) {
-                Some(series) => self.profiles = Some(series.profiles),
-                None => {
-                    let part = self.parts.next()?;
-                    self.part = Some((part, ByteArray::from(part.input.service_name())));
-                    self.series = Some(part.input.series());
-                }
-            }
-        }
-    }
-}
-
-struct Rows {
+pub(crate) struct Samples {
+    table: TableWriter,
     spans: bool,
     traces: bool,
-    next_profile: u32,
-    buffer: Vec<Sample>,
+    planned: std::vec::IntoIter<Planned>,
+    dictionary: bool,
+    /// Profiles still to come of what was planned together.
+    left: u64,
+    /// Samples in the open row group.
+    written: u64,
 }
 
-impl Rows {
-    fn write(
-        &mut self,
-        g: &mut Group<'_>,
-        part: &Part<'_>,
-        service: &ByteArray,
-        profile: &ProfileInput<'_>,
-    ) -> Result<(), Fault> {
-        let new = &part.symbols.stacks.new;
-        self.buffer.clear();
-        profile.values.each(|i, value| {
-            let span = profile.span_ids.get(i).copied().unwrap_or(0);
-            let trace = profile.trace_ids.get(i).copied().unwrap_or(0);
-            self.buffer.push((new[profile.stacks[i] as usize], value, span, trace));
+impl Samples {
+    pub(crate) fn new(surveys: &[Survey], spill: Option<Spill>) -> Result<Self, Fault> {
+        let spans = surveys.iter().any(|s| s.spans);
+        let traces = surveys.iter().any(|s| s.traces);
+        let table = TableWriter::with_links(Table::Samples, spill, spans, traces)?;
+        let runs: Vec<&Run> = surveys.iter().flat_map(|s| &s.runs).collect();
+        let planned = groups(runs.iter().map(|run| run.samples)).into_iter().map(|group| {
+            let runs = &runs[group];
+            Planned {
+                dictionary: runs.iter().all(|run| run.few_values),
+                profiles: runs.iter().map(|run| run.profiles).sum(),
+            }
         });
-        // By stack id: neighbouring profiles then look alike, which zstd notices.
-        self.buffer.sort_unstable_by_key(|&(stack, value, span, trace)| (stack, span, trace, value));
-        for &(stack, value, span, trace) in &self.buffer {
-            g.text(0, service);
-            g.u32(1, self.next_profile);
-            g.u32(2, stack);
-            g.i64(VALUE, value);
-            if self.spans {
+        let planned = planned.collect::<Vec<_>>().into_iter();
+        Ok(Samples { table, spans, traces, planned, dictionary: false, left: 0, written: 0 })
+    }
+
+    pub(crate) fn held_bytes(&self) -> usize {
+        self.table.held_bytes()
+    }
+
+    /// `row` is that of the profile.
+    pub(crate) fn profile(&mut self, service: &ByteArray, row: u32, profile: &ProfileInput<'_>) -> Result<(), Fault> {
+        if self.left == 0 {
+            let next = self.planned.next().ok_or_else(changed)?;
+            (self.dictionary, self.left) = (next.dictionary, next.profiles);
+            self.written = MAX_GROUP_ROWS;
+        }
+        // What is too large for one row group is cut between profiles.
+        if self.written >= MAX_GROUP_ROWS {
+            self.table.open(if self.dictionary { &[VALUE] } else { &[] })?;
+            self.written = 0;
+        }
+        let n = profile.stacks.len();
+        self.left -= 1;
+        self.written += n as u64;
+        let g = self.table.group()?;
+        g.same_text(0, service, n);
+        g.same_u32(1, row, n);
+        g.u32s(2, profile.stacks);
+        g.i64s(VALUE, profile.values);
+        if self.spans {
+            for i in 0..n {
+                let span = profile.span_ids.get(i).copied().unwrap_or(0);
                 g.there(4, span != 0);
                 if span != 0 {
                     g.fixed(4, &span.to_be_bytes());
                 }
             }
-            if self.traces {
-                let column = 4 + usize::from(self.spans);
+        }
+        if self.traces {
+            let column = 4 + usize::from(self.spans);
+            for i in 0..n {
+                let trace = profile.trace_ids.get(i).copied().unwrap_or(0);
                 g.there(column, trace != 0);
                 if trace != 0 {
                     g.fixed(column, &trace.to_be_bytes());
                 }
             }
         }
-        self.next_profile = self.next_profile.checked_add(1).ok_or_else(changed)?;
-        g.rows(self.buffer.len())
+        g.rows(n)
+    }
+
+    pub(crate) fn finish(self) -> Result<Encoded, Fault> {
+        self.table.finish()
     }
 }

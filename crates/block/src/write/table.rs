@@ -4,17 +4,24 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use flamestore_model::Fault;
+use parking_lot::Mutex;
 use parquet::basic::{Compression, Encoding, ZstdLevel};
-use parquet::column::writer::{ColumnWriter, ColumnWriterImpl, get_column_writer};
+use parquet::column::page::{CompressedPage, PageWriteSpec, PageWriter};
+use parquet::column::writer::{ColumnCloseResult, ColumnWriter, ColumnWriterImpl, get_column_writer};
 use parquet::data_type::{ByteArray, DataType, FixedLenByteArray};
 use parquet::errors::ParquetError;
 use parquet::file::metadata::{KeyValue, SortingColumn};
 use parquet::file::properties::{EnabledStatistics, WriterProperties, WriterPropertiesPtr, WriterVersion};
 use parquet::file::writer::{SerializedFileWriter, SerializedPageWriter, TrackedWrite};
-use parquet::schema::types::{ColumnPath, TypePtr};
+use parquet::schema::types::{ColumnDescPtr, ColumnPath, TypePtr};
 
 use crate::layout::{Column, Encode, SPAN_ID, TRACE_ID, Table, VERSION};
+use crate::meta::File;
 use crate::refusal::unwritable;
+use crate::spill::Spill;
+use crate::write::pieces::Checksums;
+use crate::write::runs::{MAX_GROUP_ROWS, MIN_GROUP_ROWS};
+use crate::write::sink::{Content, Sink};
 
 /// Rows that are gathered before they go to the encoders.
 pub(crate) const BATCH_ROWS: usize = 8 << 10;
@@ -26,68 +33,109 @@ const DICTIONARY_BYTES: usize = 256 << 10;
 /// A finished file.
 #[derive(Debug)]
 pub(crate) struct Encoded {
-    pub(crate) bytes: Bytes,
+    pub(crate) content: Content,
+    pub(crate) sums: Checksums,
     /// Page indexes and footer.
     pub(crate) tail_bytes: u64,
+}
+
+impl Encoded {
+    /// What `meta.json` says of it.
+    pub(crate) fn describe(&self, path: &str) -> File {
+        File {
+            path: path.to_owned(),
+            size: self.sums.size,
+            crc32c: self.sums.crc32c,
+            tail_bytes: self.tail_bytes,
+            piece_bytes: self.sums.piece_bytes,
+            piece_crc32c: self.sums.piece_crc32c.clone(),
+        }
+    }
 }
 
 pub(crate) struct TableWriter {
     table: Table,
     columns: Vec<Column>,
-    file: SerializedFileWriter<Vec<u8>>,
+    file: SerializedFileWriter<Sink>,
+    open: Option<Group>,
 }
 
 impl TableWriter {
-    pub(crate) fn new(table: Table) -> Result<Self, Fault> {
-        Self::with_links(table, false, false)
+    pub(crate) fn new(table: Table, spill: Option<Spill>) -> Result<Self, Fault> {
+        Self::with_links(table, spill, false, false)
     }
 
     /// With the optional columns of samples.
-    pub(crate) fn with_links(table: Table, spans: bool, traces: bool) -> Result<Self, Fault> {
+    pub(crate) fn with_links(table: Table, spill: Option<Spill>, spans: bool, traces: bool) -> Result<Self, Fault> {
         let mut columns = table.columns();
         columns.extend(spans.then_some(SPAN_ID));
         columns.extend(traces.then_some(TRACE_ID));
         let schema: TypePtr = table.schema(spans, traces)?;
         let properties = properties(table, &columns, &[]).map_err(unwritable(table.file()))?;
-        let file = SerializedFileWriter::new(Vec::new(), schema, properties).map_err(unwritable(table.file()))?;
-        Ok(TableWriter { table, columns, file })
+        let file = SerializedFileWriter::new(Sink::new(spill), schema, properties).map_err(unwritable(table.file()))?;
+        Ok(TableWriter { table, columns, file, open: None })
     }
 
-    /// Writes one row group: whatever `fill` puts in. The columns named in `dictionaries` get one here.
-    pub(crate) fn group(
-        &mut self,
-        dictionaries: &[usize],
-        fill: impl FnOnce(&mut Group<'_>) -> Result<(), Fault>,
-    ) -> Result<(), Fault> {
+    /// Heap bytes of what is not on disk: the row group in the making, and a small file.
+    pub(crate) fn held_bytes(&self) -> usize {
+        self.file.inner().held_bytes() + self.open.as_ref().map_or(0, Group::held_bytes)
+    }
+
+    /// Closes the open row group and opens another. The columns named in `dictionaries` get one here.
+    pub(crate) fn open(&mut self, dictionaries: &[usize]) -> Result<(), Fault> {
+        self.close()?;
         let fault = unwritable(self.table.file());
         let properties = properties(self.table, &self.columns, dictionaries).map_err(&fault)?;
         let schema = self.file.schema_descr();
-        let mut sinks: Vec<TrackedWrite<Vec<u8>>> =
-            self.columns.iter().map(|_| TrackedWrite::new(Vec::new())).collect();
-        let closed = {
-            let columns = sinks.iter_mut().enumerate().map(|(i, sink)| {
-                let pages = Box::new(SerializedPageWriter::new(sink));
-                Pending::new(get_column_writer(schema.column(i), properties.clone(), pages))
-            });
-            let mut group = Group { file: self.table.file(), columns: columns.collect(), rows: 0 };
-            fill(&mut group)?;
-            group.flush()?;
-            let closed = group.columns.into_iter().map(|pending| pending.writer.close());
-            closed.collect::<Result<Vec<_>, _>>().map_err(&fault)?
-        };
+        let columns = (0..self.columns.len()).map(|i| Pending::new(schema.column(i), properties.clone())).collect();
+        self.open = Some(Group { file: self.table.file(), columns, waiting: 0, rows: 0 });
+        Ok(())
+    }
+
+    /// The open row group.
+    pub(crate) fn group(&mut self) -> Result<&mut Group, Fault> {
+        if self.open.is_none() {
+            self.open(&[])?;
+        }
+        self.open.as_mut().ok_or_else(|| Fault::internal("block writer: no row group is open"))
+    }
+
+    /// Where a dataset begins: it shares the row group of those before it while that is small.
+    pub(crate) fn dataset(&mut self) -> Result<(), Fault> {
+        match &self.open {
+            Some(group) if group.rows < MIN_GROUP_ROWS => Ok(()),
+            _ => self.open(&[]),
+        }
+    }
+
+    /// The open row group, or another one where that is full.
+    pub(crate) fn next_row(&mut self) -> Result<&mut Group, Fault> {
+        if self.open.as_ref().is_some_and(|group| group.rows >= MAX_GROUP_ROWS) {
+            self.open(&[])?;
+        }
+        self.group()
+    }
+
+    fn close(&mut self) -> Result<(), Fault> {
+        let Some(mut group) = self.open.take() else { return Ok(()) };
+        group.flush()?;
+        let fault = unwritable(self.table.file());
+        let closed = group.columns.into_iter().map(Pending::close);
+        let closed: Vec<_> = closed.collect::<Result<_, _>>().map_err(&fault)?;
         let mut row_group = self.file.next_row_group().map_err(&fault)?;
-        for (sink, closed) in sinks.into_iter().zip(closed) {
-            let bytes = Bytes::from(sink.into_inner().map_err(&fault)?);
+        for (bytes, closed) in closed {
             row_group.append_column(&bytes, closed).map_err(&fault)?;
         }
         row_group.close().map_err(&fault)?;
         Ok(())
     }
 
-    pub(crate) fn finish(self) -> Result<Encoded, Fault> {
-        let before = self.file.bytes_written();
-        let bytes = self.file.into_inner().map_err(unwritable(self.table.file()))?;
-        Ok(Encoded { tail_bytes: (bytes.len() - before) as u64, bytes: bytes.into() })
+    pub(crate) fn finish(mut self) -> Result<Encoded, Fault> {
+        self.close()?;
+        let before = self.file.bytes_written() as u64;
+        let sink = self.file.into_inner().map_err(unwritable(self.table.file()))?;
+        let (content, sums) = sink.finish();
+        Ok(Encoded { tail_bytes: sums.size - before, content, sums })
     }
 }
 
@@ -130,20 +178,37 @@ fn properties(
 }
 
 /// One row group. Columns are named by their position; a row is complete when every column has its value.
-pub(crate) struct Group<'g> {
+pub(crate) struct Group {
     file: &'static str,
-    columns: Vec<Pending<'g>>,
-    rows: usize,
+    columns: Vec<Pending>,
+    /// Rows that are not with the encoders yet.
+    waiting: usize,
+    rows: u64,
 }
 
 /// Values on their way to an encoder.
-struct Pending<'g> {
-    writer: ColumnWriter<'g>,
+struct Pending {
+    writer: ColumnWriter<'static>,
+    pages: Pages,
     values: Values,
     /// 1: there, 0: null or an empty map. Empty for required columns.
     there: Vec<i16>,
     /// 1: goes on in the row before. Empty unless repeated.
     again: Vec<i16>,
+}
+
+/// The pages of one column of a row group, one after another, in memory. Its encoder and we have it in turns.
+#[derive(Clone)]
+struct Pages(Arc<Mutex<TrackedWrite<Vec<u8>>>>);
+
+impl PageWriter for Pages {
+    fn write_page(&mut self, page: CompressedPage) -> parquet::errors::Result<PageWriteSpec> {
+        SerializedPageWriter::new(&mut self.0.lock()).write_page(page)
+    }
+
+    fn close(&mut self) -> parquet::errors::Result<()> {
+        Ok(())
+    }
 }
 
 enum Values {
@@ -154,8 +219,10 @@ enum Values {
     Fixed(Vec<FixedLenByteArray>),
 }
 
-impl<'g> Pending<'g> {
-    fn new(writer: ColumnWriter<'g>) -> Self {
+impl Pending {
+    fn new(column: ColumnDescPtr, properties: WriterPropertiesPtr) -> Self {
+        let pages = Pages(Arc::new(Mutex::new(TrackedWrite::new(Vec::new()))));
+        let writer = get_column_writer(column, properties, Box::new(pages.clone()));
         let values = match &writer {
             ColumnWriter::BoolColumnWriter(_) => Values::Bool(Vec::new()),
             ColumnWriter::Int32ColumnWriter(_) => Values::U32(Vec::new()),
@@ -163,7 +230,26 @@ impl<'g> Pending<'g> {
             ColumnWriter::FixedLenByteArrayColumnWriter(_) => Values::Fixed(Vec::new()),
             _ => Values::I64(Vec::new()),
         };
-        Pending { writer, values, there: Vec::new(), again: Vec::new() }
+        Pending { writer, pages, values, there: Vec::new(), again: Vec::new() }
+    }
+
+    /// The finished column.
+    fn close(self) -> parquet::errors::Result<(Bytes, ColumnCloseResult)> {
+        let closed = self.writer.close()?;
+        let pages = Arc::into_inner(self.pages.0)
+            .ok_or_else(|| ParquetError::General("the pages of a column are still in use".into()))?;
+        Ok((pages.into_inner().into_inner()?.into(), closed))
+    }
+
+    fn held_bytes(&self) -> usize {
+        let values = match &self.values {
+            Values::U32(v) => v.capacity() * 4,
+            Values::I64(v) => v.capacity() * 8,
+            Values::Bool(v) => v.capacity(),
+            Values::Text(v) => v.capacity() * size_of::<ByteArray>(),
+            Values::Fixed(v) => v.capacity() * (size_of::<FixedLenByteArray>() + 16),
+        };
+        values + (self.there.capacity() + self.again.capacity()) * 2 + self.pages.0.lock().inner().capacity()
     }
 
     fn flush(&mut self) -> parquet::errors::Result<()> {
@@ -194,7 +280,7 @@ fn move_all<T: DataType>(
     Ok(())
 }
 
-impl Group<'_> {
+impl Group {
     pub(crate) fn u32(&mut self, column: usize, value: u32) {
         if let Values::U32(v) = &mut self.columns[column].values {
             v.push(value as i32);
@@ -256,17 +342,50 @@ impl Group<'_> {
         }
     }
 
+    /// The same text in each of `n` rows.
+    pub(crate) fn same_text(&mut self, column: usize, value: &ByteArray, n: usize) {
+        if let Values::Text(v) = &mut self.columns[column].values {
+            v.extend(std::iter::repeat_n(value, n).cloned());
+        }
+    }
+
+    pub(crate) fn same_u32(&mut self, column: usize, value: u32, n: usize) {
+        if let Values::U32(v) = &mut self.columns[column].values {
+            v.extend(std::iter::repeat_n(value as i32, n));
+        }
+    }
+
+    pub(crate) fn u32s(&mut self, column: usize, values: &[u32]) {
+        if let Values::U32(v) = &mut self.columns[column].values {
+            v.extend(values.iter().map(|value| *value as i32));
+        }
+    }
+
+    pub(crate) fn i64s(&mut self, column: usize, values: flamestore_model::Values<'_>) {
+        if let Values::I64(v) = &mut self.columns[column].values {
+            match values {
+                flamestore_model::Values::Narrow(values) => v.extend(values.iter().map(|value| i64::from(*value))),
+                flamestore_model::Values::Wide(values) => v.extend_from_slice(values),
+            }
+        }
+    }
+
     /// `n` rows are complete.
     pub(crate) fn rows(&mut self, n: usize) -> Result<(), Fault> {
-        self.rows += n;
-        if self.rows >= BATCH_ROWS {
+        self.rows += n as u64;
+        self.waiting += n;
+        if self.waiting >= BATCH_ROWS {
             self.flush()?;
         }
         Ok(())
     }
 
+    fn held_bytes(&self) -> usize {
+        self.columns.iter().map(Pending::held_bytes).sum()
+    }
+
     fn flush(&mut self) -> Result<(), Fault> {
-        self.rows = 0;
+        self.waiting = 0;
         self.columns.iter_mut().try_for_each(Pending::flush).map_err(unwritable(self.file))
     }
 }

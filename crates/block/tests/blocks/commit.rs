@@ -27,8 +27,8 @@ async fn a_flush_done_again_changes_nothing() {
     // Not even when it would have written something else.
     let other = written(&[made::dataset("a", 2, SIZE)]);
     assert_eq!(upload(&bucket, &tenant, &other).await.unwrap().meta, first.meta);
-    for (name, bytes) in &first.files {
-        assert_eq!(bucket.get(&first.meta.key(name)).await.unwrap(), bytes);
+    for (name, content) in &first.files {
+        assert_eq!(bucket.get(&first.meta.key(name)).await.unwrap(), content.bytes().unwrap());
     }
 }
 
@@ -38,13 +38,13 @@ async fn what_a_dead_flush_has_left_is_no_block_and_in_no_ones_way() {
     let bucket = Bucket::in_memory();
     let block = written(&[made::dataset("a", 1, SIZE)]);
     let key = meta_key(&tenant, block.meta.ulid);
-    bucket.put(&block.meta.key("samples.parquet"), block.files[2].1.clone()).await.unwrap();
+    bucket.put(&block.meta.key("samples.parquet"), block.files[2].1.bytes().unwrap()).await.unwrap();
     bucket.put(&block.meta.key("series.parquet"), Bytes::from_static(b"from another version")).await.unwrap();
     assert!(committed(&bucket, &key).await.unwrap().is_none());
     assert!(upload(&bucket, &tenant, &block).await.unwrap().new);
     assert_eq!(committed(&bucket, &key).await.unwrap().unwrap(), block.meta);
-    for (name, bytes) in &block.files {
-        assert_eq!(bucket.get(&block.meta.key(name)).await.unwrap(), bytes);
+    for (name, content) in &block.files {
+        assert_eq!(bucket.get(&block.meta.key(name)).await.unwrap(), content.bytes().unwrap());
     }
 }
 
@@ -66,8 +66,8 @@ async fn after_any_number_of_failures_one_attempt_succeeds() {
         };
         assert_eq!(done.meta, block.meta);
         let healed = Bucket::new(store, "").unwrap();
-        for (name, bytes) in &block.files {
-            assert_eq!(healed.get(&block.meta.key(name)).await.unwrap(), bytes, "seed {seed}");
+        for (name, content) in &block.files {
+            assert_eq!(healed.get(&block.meta.key(name)).await.unwrap(), content.bytes().unwrap(), "seed {seed}");
         }
     }
 }

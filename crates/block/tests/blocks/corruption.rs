@@ -26,13 +26,14 @@ async fn ask(block: &Block) -> Result<(naive::Stacks, usize), Fault> {
 async fn a_damaged_byte_is_named() {
     let good = written(&[made::dataset("a", 1, SIZE)]);
     let bucket = Bucket::in_memory();
-    for (name, bytes) in &good.files {
-        bucket.put(&good.meta.key(name), bytes.clone()).await.unwrap();
+    for (name, content) in &good.files {
+        bucket.put(&good.meta.key(name), content.bytes().unwrap()).await.unwrap();
     }
     let truth = ask(&open(&bucket, good.meta.clone())).await.unwrap();
     let mut chance = Chance(1);
     let mut noticed = 0;
-    for (name, bytes) in &good.files {
+    for (name, content) in &good.files {
+        let bytes = content.bytes().unwrap();
         let key = good.meta.key(name);
         for _ in 0..6 {
             let at = chance.below(bytes.len() as u64) as usize;
