@@ -9,6 +9,7 @@ use flamestore_head::DatasetHead;
 use flamestore_model::labels::names;
 use flamestore_model::{Fault, FaultId, Fingerprint, Labels, Select, StoredSeries, TimeRange};
 use flamestore_pprof::Normalized;
+use foldhash::fast::RandomState;
 use parking_lot::{Mutex, RwLock};
 
 use crate::budget::Budget;
@@ -22,7 +23,7 @@ pub(crate) struct TenantHeads {
     datasets: RwLock<HashMap<Box<str>, Arc<Dataset>>>,
     /// The series of all services, also those of profiles that are being logged. Two that share a fingerprint by accident
     /// count as one.
-    series: Mutex<HashSet<Fingerprint>>,
+    series: Mutex<HashSet<Fingerprint, RandomState>>,
     budget: Arc<Budget>,
     bytes: AtomicUsize,
 }
@@ -40,10 +41,13 @@ impl TenantHeads {
     /// # Errors
     /// `Limited` when there would be more than `max` series.
     pub(crate) fn admit(&self, stored: &[StoredSeries], max: Option<u64>) -> Result<(), Fault> {
-        let all: HashSet<Fingerprint> = stored.iter().map(|s| s.labels.fingerprint()).collect();
+        let mut all: Vec<Fingerprint> = stored.iter().map(|s| s.labels.fingerprint()).collect();
         let mut known = self.series.lock();
+        all.retain(|f| !known.contains(f));
         if let Some(max) = max {
-            let new = all.iter().filter(|f| !known.contains(f)).count();
+            all.sort_unstable();
+            all.dedup();
+            let new = all.len();
             if new > 0 && (known.len() + new) as u64 > max {
                 let have = known.len();
                 return Err(Fault::over(
@@ -69,7 +73,13 @@ impl TenantHeads {
             let dataset = self.dataset(service);
             let mut head = dataset.write();
             let before = head.bytes();
-            let result = head.append(normalized, profile.time_nanos, profile.profile_id, series);
+            let result = head.append_annotated(
+                normalized,
+                profile.time_nanos,
+                profile.profile_id,
+                series,
+                &profile.annotations,
+            );
             // A refused profile, too, can have left symbols behind.
             grown += head.bytes().saturating_sub(before);
             result.map(drop)
@@ -89,7 +99,11 @@ impl TenantHeads {
     pub(crate) fn is_free(&self, profile: &PushedProfile) -> bool {
         let datasets = self.datasets.read();
         let free = |service| datasets.get(service).is_none_or(|dataset| !dataset.is_locked());
-        profile.series.iter().all(|s| free(service_of(&s.labels)))
+        // Nearly always there is one.
+        profile
+            .series
+            .chunk_by(|a, b| service_of(&a.labels) == service_of(&b.labels))
+            .all(|same| same.first().is_none_or(|s| free(service_of(&s.labels))))
     }
 
     fn dataset(&self, service: &str) -> Arc<Dataset> {

@@ -44,8 +44,20 @@ pub struct Writer {
 /// A label of a sample.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Label<'a> {
-    Text { key: &'a str, text: &'a str },
-    Number { key: &'a str, num: i64, unit: &'a str },
+    Text {
+        key: &'a str,
+        text: &'a str,
+    },
+    Number {
+        key: &'a str,
+        num: i64,
+        unit: &'a str,
+    },
+    /// Text, as ids of this writer's strings.
+    Interned {
+        key: u32,
+        text: u32,
+    },
 }
 
 impl Writer {
@@ -151,6 +163,10 @@ impl Writer {
                 Label::Text { key, text } => {
                     put_number(packed, 1, u64::from(self.strings.intern(key)));
                     put_number(packed, 2, u64::from(self.strings.intern(text)));
+                }
+                Label::Interned { key, text } => {
+                    put_number(packed, 1, u64::from(key));
+                    put_number(packed, 2, u64::from(text));
                 }
                 Label::Number { key, num, unit } => {
                     put_number(packed, 1, u64::from(self.strings.intern(key)));
