@@ -139,7 +139,7 @@ fn otlp_cpu(bencher: Bencher) {
     let body = export();
     let caps = Caps { max_profile_bytes: 64 << 20, ..Caps::default() };
     bencher.counter(BytesCount::of_slice(&body[..])).bench(|| {
-        let export = otlp::read(&body, NOW, &caps).expect("the request is well-formed");
+        let export = otlp::read(&body, &caps).expect("the request is well-formed");
         assert_eq!(export.ingested.profiles.len(), 1);
         export
     });
@@ -215,7 +215,7 @@ fn otlp_whole_host_and_decoded(bencher: Bencher) {
 }
 
 fn read_whole_host(body: &[u8]) -> otlp::Export {
-    let export = otlp::read(body, NOW, &Caps::default()).expect("the request is well-formed");
+    let export = otlp::read(body, &Caps::default()).expect("the request is well-formed");
     assert_eq!((export.ingested.profiles.len(), export.refused), (40, 0));
     export
 }

@@ -7,6 +7,7 @@ use flamestore_model::Fault;
 use flamestore_pprof::{Profile, Spy};
 use serde::Deserialize;
 
+use crate::arrival::Arrival;
 use crate::ingest::Upload;
 use crate::ingested::{Ingested, RawProfile};
 use crate::multipart::Part;
@@ -74,7 +75,7 @@ pub(crate) fn read(
         labels,
         pprof: pprof.clone(),
         spy,
-        from_nanos: Some(upload.from_nanos),
+        arrival: Arrival::Ingest { from_nanos: upload.from_nanos },
         decoded: Some(Box::new(profile)),
     });
     Ok(())

@@ -5,6 +5,7 @@ use flamestore_model::Fault;
 use flamestore_model::labels::names;
 
 use crate::app_name::AppName;
+use crate::arrival::Arrival;
 use crate::attime;
 use crate::caps::Caps;
 use crate::folded;
@@ -220,7 +221,7 @@ impl Upload<'_> {
                 labels,
                 pprof,
                 spy: flamestore_pprof::Spy::Other,
-                from_nanos: Some(self.from_nanos),
+                arrival: Arrival::Ingest { from_nanos: self.from_nanos },
                 decoded: None,
             });
         }
@@ -323,7 +324,7 @@ mod tests {
             let ingested = ingest("my.app{a=b}", "pprof", "", "", body.clone()).unwrap();
             let [profile] = &ingested.profiles[..] else { panic!("{ingested:?}") };
             assert_eq!(profile.pprof, body);
-            assert_eq!(profile.time_nanos(0, NOW), NOW - 10_000_000_000);
+            assert_eq!(profile.arrival.time_nanos(0, NOW).0, NOW - 10_000_000_000);
             assert_eq!(
                 labels(profile),
                 "__name__=process_cpu,__delta__=false,pyroscope_spy=unknown,a=b,service_name=my.app"

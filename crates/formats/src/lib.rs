@@ -3,6 +3,7 @@
 //! Pure: no tokio, no network, no disk, no clock. Decoders are total: bytes from outside end in an answer or a
 //! [`Fault`](flamestore_model::Fault), never in a panic, and every one of them is bounded by [`Caps`].
 
+pub mod arrival;
 pub mod attime;
 pub mod caps;
 pub mod ingest;
@@ -26,6 +27,7 @@ mod uvarint;
 #[cfg(test)]
 mod testing;
 
+pub use arrival::{Arrival, TimeRepair};
 pub use caps::Caps;
 pub use ingest::{IngestParams, IngestRequest};
 pub use ingested::{Ingested, Notes, RawProfile};

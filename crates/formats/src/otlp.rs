@@ -41,7 +41,7 @@ pub struct Export {
 ///
 /// Errors, all about the whole request: `Invalid` when it is no such message or its tables are missing, `TooLarge` when
 /// its profiles together would be larger than [`Caps::max_inflated_bytes`].
-pub fn read(body: &[u8], now_nanos: i64, caps: &Caps) -> Result<Export, Fault> {
+pub fn read(body: &[u8], caps: &Caps) -> Result<Export, Fault> {
     let request = Request::read(body).map_err(broken)?;
     let Some(revision) = Revision::of(&request).map_err(broken)? else {
         return Err(Fault::of(
@@ -49,7 +49,7 @@ pub fn read(body: &[u8], now_nanos: i64, caps: &Caps) -> Result<Export, Fault> {
             "OTLP: the request has no dictionary: profiles point into its tables",
         ));
     };
-    let mut reader = Reader { revision, now_nanos, caps, budget: caps.max_inflated_bytes, export: Export::default() };
+    let mut reader = Reader { revision, caps, budget: caps.max_inflated_bytes, export: Export::default() };
     let dictionary = Dictionary::read(&request.dictionaries, revision)?;
     for message in messages(body, 1) {
         reader.resource(message, &dictionary)?;
@@ -59,7 +59,6 @@ pub fn read(body: &[u8], now_nanos: i64, caps: &Caps) -> Result<Export, Fault> {
 
 struct Reader<'c> {
     revision: Revision,
-    now_nanos: i64,
     caps: &'c Caps,
     /// Bytes that may still be made of the request. Tables are shared, so that a small request can unfold into much.
     budget: usize,

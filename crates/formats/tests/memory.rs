@@ -456,7 +456,7 @@ fn hostile_uploads_take_no_more_than_a_small_multiple_of_their_size_or_their_cap
         check("JFR", what, body, &|body| ingest("jfr", content_type, body));
     }
     for (what, body) in otlp_requests() {
-        check("OTLP", what, body, &|body| drop(otlp::read(body, 1, &CAPS)));
+        check("OTLP", what, body, &|body| drop(otlp::read(body, &CAPS)));
     }
     for (what, body) in speedscope_files() {
         check("speedscope", what, body, &|body| ingest("speedscope", "", body));

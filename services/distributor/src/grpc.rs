@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use flamestore_formats::RawProfile;
+use flamestore_formats::{Arrival, RawProfile};
 use flamestore_model::{Fault, FaultId, TenantId};
 use flamestore_pprof::Spy;
 use flamestore_proto::push::v1::pusher_service_server::PusherService;
@@ -55,7 +55,7 @@ fn uploads(request: PushRequest) -> Result<Vec<RawProfile>, Fault> {
                 labels: labels.clone(),
                 pprof: sample.raw_profile,
                 spy: Spy::Other,
-                from_nanos: None,
+                arrival: Arrival::Push,
                 decoded: None,
             });
         }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use flamestore_formats::Notes;
+use flamestore_formats::{Arrival, Notes, TimeRepair};
 use flamestore_model::{Discard, Fault, TenantId};
 use flamestore_pprof::{Normalized, Profile};
 
@@ -18,6 +18,8 @@ pub trait Observe: Send + Sync + fmt::Debug {
     fn received_of_group(&self, tenant: &TenantId, profile_name: &str, group: &str, bytes: u64);
     /// Of what was thrown away, the part of one usage group.
     fn discarded_of_group(&self, tenant: &TenantId, reason: Discard, group: &str, bytes: u64);
+    /// A profile's own time could not be right: that of its request stands in for it.
+    fn time_repaired(&self, tenant: &TenantId, arrival: Arrival, why: TimeRepair);
     /// Something in an upload had no meaning and was passed over.
     fn passed_over(&self, tenant: &TenantId, notes: &Notes);
 }
@@ -90,5 +92,6 @@ impl Observe for Unobserved {
     fn discarded(&self, _: &TenantId, _: Discard, _: u64, _: u64) {}
     fn received_of_group(&self, _: &TenantId, _: &str, _: &str, _: u64) {}
     fn discarded_of_group(&self, _: &TenantId, _: Discard, _: &str, _: u64) {}
+    fn time_repaired(&self, _: &TenantId, _: Arrival, _: TimeRepair) {}
     fn passed_over(&self, _: &TenantId, _: &Notes) {}
 }

@@ -17,11 +17,7 @@ pub(crate) const EXPORT_PATH: &str = "/opentelemetry.proto.collector.profiles.v1
 pub(crate) async fn export(distributor: &Distributor, tenant: &TenantId, message: Bytes) -> Result<(), Fault> {
     let limits = distributor.overrides().of(tenant);
     let max = limits.body_limit_bytes().unwrap_or(MAX_INFLATED_BYTES);
-    let read = if message.len() > max {
-        Err(too_large(max))
-    } else {
-        otlp::read(&message, distributor.clock().now_nanos(), &caps(&limits))
-    };
+    let read = if message.len() > max { Err(too_large(max)) } else { otlp::read(&message, &caps(&limits)) };
     let export = read.inspect_err(|fault| distributor.count_refused(tenant, fault, message.len()))?;
     distributor.count_notes(tenant, &export.ingested.notes);
     if let Some(fault) = &export.first_fault {

@@ -167,7 +167,10 @@ impl<'a> Pushing<'a> {
             count.discarded(Discard::DroppedBySamplingRules, profile.samples.len() as u64, upload.pprof.len());
             return Ok(Prepared::nothing());
         }
-        let time_nanos = upload.time_nanos(profile.time_nanos, now);
+        let (time_nanos, repair) = upload.arrival.time_nanos(profile.time_nanos, now);
+        if let Some(why) = repair {
+            parts.observer.time_repaired(self.tenant, upload.arrival, why);
+        }
         check_window(time_nanos, now, limits)?;
         check(&profile, &caps(limits, upload.spy))?;
 

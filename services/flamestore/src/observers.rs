@@ -8,7 +8,7 @@ use std::sync::Arc;
 use flamestore_clock::Clock;
 use flamestore_distributor::observe::Received;
 use flamestore_engine::{CutReason, Flushed, Replayed, Stats};
-use flamestore_formats::Notes;
+use flamestore_formats::{Arrival, Notes, TimeRepair};
 use flamestore_model::{Discard, Fault, TenantId};
 use flamestore_objstore::{Call, Op};
 use flamestore_rpc::{Observed, RequestObserver};
@@ -100,6 +100,11 @@ impl flamestore_distributor::observe::Observe for Observers {
     fn discarded_of_group(&self, tenant: &TenantId, reason: Discard, group: &str, bytes: u64) {
         let discarded = &self.metrics.distributor.usage_group_discarded_bytes_total;
         discarded.with([reason.as_str(), tenant.as_str(), group]).inc_by(bytes);
+    }
+
+    fn time_repaired(&self, tenant: &TenantId, arrival: Arrival, why: TimeRepair) {
+        let repaired = &self.metrics.distributor.repaired_times_total;
+        repaired.with([tenant.as_str(), arrival.as_str(), why.as_str()]).inc();
     }
 
     fn passed_over(&self, tenant: &TenantId, notes: &Notes) {

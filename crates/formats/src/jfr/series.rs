@@ -8,6 +8,7 @@ use flamestore_pprof::encode::{Label, Writer};
 use flamestore_pprof::{Mapping, Spy};
 use hashbrown::HashMap;
 
+use crate::arrival::Arrival;
 use crate::caps::{Caps, or_unlimited, profile_too_large};
 use crate::ingest::Upload;
 use crate::ingested::{Ingested, RawProfile};
@@ -379,7 +380,7 @@ impl<'c> Recording<'c> {
                 labels,
                 pprof: pprof.into(),
                 spy: Spy::Other,
-                from_nanos: Some(upload.from_nanos),
+                arrival: Arrival::Ingest { from_nanos: upload.from_nanos },
                 decoded: None,
             });
         }

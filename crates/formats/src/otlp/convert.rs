@@ -9,6 +9,7 @@ use flamestore_pprof::decode::MAX_SAMPLE_TYPES;
 use flamestore_pprof::encode::{Label, Writer};
 use hashbrown::HashMap;
 
+use crate::arrival::Arrival;
 use crate::caps::{or_unlimited, profile_too_large};
 use crate::ingested::RawProfile;
 use crate::otlp::dictionary::{Dictionary, at, too_long};
@@ -71,7 +72,7 @@ impl Reader<'_> {
                 labels,
                 pprof: pprof.into(),
                 spy: Spy::Other,
-                from_nanos: Some(self.now_nanos),
+                arrival: Arrival::Otlp,
                 decoded: None,
             });
         }

@@ -49,7 +49,7 @@ impl<'a> Head<'a> {
                 (1, Value::Bytes(_)) if head.sample_types.len() > MAX_SAMPLE_TYPES => {}
                 (1, Value::Bytes(value_type)) => head.sample_types.push(read_type(value_type)?),
                 (n, value) if n == locations => value.numbers(&mut head.location_indices)?,
-                (n, value) if n == time => head.time_nanos = value.number() as i64,
+                (n, value) if n == time => head.time_nanos = i64::try_from(value.number()).unwrap_or(i64::MAX),
                 (n, value) if n == duration => head.duration_nanos = value.number() as i64,
                 (n, Value::Bytes(value_type)) if n == period_type => head.period_type = read_type(value_type)?,
                 (n, value) if n == period => head.period = value.number() as i64,

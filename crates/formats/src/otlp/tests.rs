@@ -24,7 +24,7 @@ const STRINGS: [&str; 12] = [
 ];
 
 fn read_export(body: &[u8]) -> Export {
-    read(body, NOW, &Caps::default()).unwrap()
+    read(body, &Caps::default()).unwrap()
 }
 
 fn text(value: &str) -> Vec<u8> {
@@ -228,7 +228,7 @@ fn other_types_are_named_by_their_period() {
     let export = read_export(&of_profile(profile));
     assert_eq!(stacks(&export), ["svc space:space:bytes:space:bytes main;work 8"]);
     let raw = &export.ingested.profiles[0];
-    assert_eq!(raw.time_nanos(0, 1), NOW, "no time is now");
+    assert_eq!(raw.arrival.time_nanos(0, NOW).0, NOW, "no time is now");
 }
 
 #[test]
@@ -258,7 +258,7 @@ fn a_profile_that_makes_no_sense_does_not_take_others_with_it() {
 fn a_request_without_tables_or_that_is_none_is_invalid() {
     let no_tables = request(service("svc"), cpu_profile(&[sample(1, 1)]), vec![]);
     for body in [&b""[..], b"garbage", &no_tables] {
-        assert_eq!(read(body, NOW, &Caps::default()).unwrap_err().kind, Kind::Invalid);
+        assert_eq!(read(body, &Caps::default()).unwrap_err().kind, Kind::Invalid);
     }
     assert!(read_export(&bytes(2, tables(true))).ingested.profiles.is_empty());
 }
@@ -269,7 +269,7 @@ fn a_small_request_cannot_unfold_without_end() {
     let samples = vec![sample(3, 1); 20_000];
     let body = request(service("svc"), cpu_profile(&samples), bytes(2, [tables(true), long].concat()));
     let fault =
-        read(&body, NOW, &Caps { max_profile_bytes: 0, max_inflated_bytes: 1 << 20, ..Caps::default() }).unwrap_err();
+        read(&body, &Caps { max_profile_bytes: 0, max_inflated_bytes: 1 << 20, ..Caps::default() }).unwrap_err();
     assert_eq!(fault.kind, Kind::TooLarge);
 }
 
@@ -306,6 +306,6 @@ proptest! {
             }
         }
         body.truncate(body.len().saturating_sub(cut % 7));
-        let _ = read(&body, NOW, &Caps::default());
+        let _ = read(&body, &Caps::default());
     }
 }

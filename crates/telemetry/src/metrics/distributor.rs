@@ -33,6 +33,8 @@ pub struct DistributorMetrics {
     /// Only for tenants with usage groups; a profile counts in each of its groups.
     pub usage_group_received_decompressed_total: CounterBy<3>,
     pub usage_group_discarded_bytes_total: CounterBy<3>,
+    /// By the way a profile came and what was wrong with its time.
+    pub repaired_times_total: CounterBy<3>,
     pub replication_factor: Gauge,
     pub ingester_clients: Gauge,
     pub profile_samples_received_total: Counter,
@@ -131,6 +133,11 @@ impl DistributorMetrics {
                 "pyroscope_usage_group_discarded_bytes_total",
                 "Bytes of profiles that were thrown away, by usage group",
                 ["reason", "tenant", "usage_group"],
+            ),
+            repaired_times_total: r.counter_by(
+                "flamestore_distributor_repaired_times_total",
+                "Profiles without a time, or with one that cannot be right, which got that of their request",
+                ["tenant", "format", "reason"],
             ),
             replication_factor: r.gauge(
                 "pyroscope_distributor_replication_factor",
