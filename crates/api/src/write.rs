@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use flamestore_model::{Fault, ProfileId, StoredSeries, TenantId};
+use flamestore_model::{Annotation, Fault, ProfileId, StoredSeries, TenantId};
 use flamestore_pprof::{NormalizeOptions, Normalized};
 
 /// One pprof that the distributor has accepted, with everything that was decided about it.
@@ -20,6 +20,8 @@ pub struct PushedProfile {
     pub options: NormalizeOptions,
     /// What becomes a series; groups and columns that rules dropped are absent. Never empty.
     pub series: Vec<StoredSeries>,
+    /// What queries tell of it; at most [`flamestore_model::annotation::MAX_ANNOTATIONS`].
+    pub annotations: Vec<Annotation>,
     /// Already decoded, when both sides share a process.
     pub decoded: Option<Box<Normalized>>,
 }

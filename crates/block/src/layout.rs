@@ -64,6 +64,27 @@ const fn bulk(path: &'static str, encode: Encode, level: i32) -> Column {
 const SERVICE: Column = column("service_name", Encode::Dictionary);
 pub(crate) const SPAN_ID: Column = bulk("span_id", Encode::Plain, 1);
 pub(crate) const TRACE_ID: Column = bulk("trace_id", Encode::Plain, 1);
+pub(crate) const ANNOTATION_KEY: Column = column("annotations.key_value.key", Encode::Dictionary);
+pub(crate) const ANNOTATION_VALUE: Column = column("annotations.key_value.value", Encode::Dictionary);
+
+/// Which optional columns a table has.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Optional {
+    /// Of samples.
+    pub(crate) spans: bool,
+    pub(crate) traces: bool,
+    /// Of profiles.
+    pub(crate) annotations: bool,
+}
+
+impl Optional {
+    /// After the columns that are always there, in schema order.
+    pub(crate) fn columns(self) -> impl Iterator<Item = Column> {
+        let annotations = self.annotations.then_some([ANNOTATION_KEY, ANNOTATION_VALUE]);
+        let links = [self.spans.then_some(SPAN_ID), self.traces.then_some(TRACE_ID)];
+        links.into_iter().flatten().chain(annotations.into_iter().flatten())
+    }
+}
 
 impl Table {
     pub(crate) const ALL: [Table; 7] = [
@@ -170,7 +191,7 @@ impl Table {
     }
 
     /// The schema, in the text form of the Parquet format.
-    pub(crate) fn schema(self, spans: bool, traces: bool) -> Result<TypePtr, Fault> {
+    pub(crate) fn schema(self, optional: Optional) -> Result<TypePtr, Fault> {
         let own = match self {
             Table::Series => {
                 "required binary profile_type (STRING);
@@ -235,9 +256,20 @@ impl Table {
                  required int64 start_line;"
             }
         };
-        let span = if spans { "optional fixed_len_byte_array(8) span_id;" } else { "" };
-        let trace = if traces { "optional fixed_len_byte_array(16) trace_id;" } else { "" };
-        let text = format!("message {} {{ required binary service_name (STRING); {own} {span} {trace} }}", self.name());
+        let span = if optional.spans { "optional fixed_len_byte_array(8) span_id;" } else { "" };
+        let trace = if optional.traces { "optional fixed_len_byte_array(16) trace_id;" } else { "" };
+        let annotations = match optional.annotations {
+            true => {
+                "required group annotations (MAP) { repeated group key_value {
+                   required binary key (STRING);
+                   required binary value (STRING); } }"
+            }
+            false => "",
+        };
+        let text = format!(
+            "message {} {{ required binary service_name (STRING); {own} {span} {trace} {annotations} }}",
+            self.name()
+        );
         parse_message_type(&text).map(TypePtr::from).map_err(unwritable(self.file()))
     }
 

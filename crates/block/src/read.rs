@@ -3,6 +3,7 @@
 //! Answers mean the same as those of a head. Only the needed ranges of the files are fetched; footers, series and
 //! symbols stay in a [`BlockCache`]. Decoding runs on tokio's blocking threads.
 
+mod annotations;
 mod cache;
 mod columns;
 mod cost;
@@ -21,7 +22,7 @@ use std::sync::Arc;
 use flamestore_flamegraph::heatmap::{Observed, ObservedSeries};
 use flamestore_flamegraph::{ProfileMerge, TreeMerger, fold};
 use flamestore_model::labels::names;
-use flamestore_model::{Fault, Filter, Point, Select, SeriesInfo, SeriesPoints, StackFilter, TenantId, TreeQuery};
+use flamestore_model::{Fault, Filter, Note, Point, Select, SeriesInfo, SeriesPoints, StackFilter, TenantId, TreeQuery};
 use flamestore_objstore::Bucket;
 use flamestore_symbols::Symbols;
 use flamestore_symbols::wanted::wanted;
@@ -35,6 +36,7 @@ pub use whole::Whole;
 
 use crate::meta::{Dataset, Meta};
 use crate::refusal::corrupt;
+use pick::PickedProfile;
 use samples::{Ids, Wanted};
 
 /// Datasets of one block that are read at the same time.
@@ -107,15 +109,20 @@ impl Block {
                 picked.profiles.iter().map(|p| Some(p.total)).collect()
             };
             let points = picked.profiles.iter().zip(totals).map(|(p, total)| {
-                total.map(|total| Point { time_nanos: p.time_nanos, total, profile_id: p.profile_id })
+                total.map(|total| (p, Point { time_nanos: p.time_nanos, total, profile_id: p.profile_id }))
             });
             Ok(picked
                 .series
                 .iter()
                 .zip(picked.group(points))
-                .map(|(s, points)| SeriesPoints {
-                    labels: rows[s.row].labels.clone(),
-                    points: points.flatten().collect(),
+                .map(|(s, points)| {
+                    let (profiles, points): (Vec<_>, Vec<_>) = points.flatten().unzip();
+                    let notes = |p: &PickedProfile| {
+                        let time_nanos = p.time_nanos;
+                        p.annotations.clone().into_iter().map(move |annotation| Note { time_nanos, annotation })
+                    };
+                    let notes = profiles.into_iter().flat_map(notes).collect();
+                    SeriesPoints { labels: rows[s.row].labels.clone(), points, notes }
                 })
                 .filter(|series| !series.points.is_empty())
                 .collect::<Vec<_>>())

@@ -91,7 +91,7 @@ pub fn write_streams(
     runs::check_sizes(&surveys)?;
     let mut writer = Writer {
         series: Series::new(spill.cloned())?,
-        profiles: ProfileRows::new(spill.cloned())?,
+        profiles: ProfileRows::new(spill.cloned(), surveys.iter().any(|s| s.annotations))?,
         samples: Samples::new(&surveys, spill.cloned())?,
         symbols: SymbolTables::new(spill)?,
         told,

@@ -157,6 +157,7 @@ fn profile(pusher: u64, n: u64, raw: bytes::Bytes) -> PushedProfile {
             spy: Spy::Other,
         },
         series: vec![StoredSeries { labels, group: 0, column: 0 }],
+        annotations: Vec::new(),
         decoded: None,
     }
 }

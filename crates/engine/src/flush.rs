@@ -164,6 +164,7 @@ impl DatasetInput for Input<'_> {
                 values: profile.samples.values,
                 span_ids: profile.samples.span_ids,
                 trace_ids: profile.samples.trace_ids,
+                annotations: profile.annotations,
             })),
         }))
     }

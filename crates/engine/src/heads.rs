@@ -73,7 +73,8 @@ impl TenantHeads {
             let dataset = self.dataset(service);
             let mut head = dataset.write();
             let before = head.bytes();
-            let result = head.append(normalized, profile.time_nanos, profile.profile_id, series);
+            let result =
+                head.append_annotated(normalized, profile.time_nanos, profile.profile_id, series, &profile.annotations);
             // A refused profile, too, can have left symbols behind.
             grown += head.bytes().saturating_sub(before);
             result.map(drop)

@@ -1,8 +1,8 @@
-//! What one accepted profile looks like in the log, version 1.
+//! What one accepted profile looks like in the log.
 //!
 //! | field | bytes | |
 //! |---|---|---|
-//! | version | 1 | 1 |
+//! | version | 1 | 1, or 2 where there are annotations |
 //! | epoch | 8 | |
 //! | profile_id | 16 | |
 //! | time_nanos | 8 | |
@@ -10,6 +10,7 @@
 //! | go | 1 | 0 or 1 |
 //! | spy | 1 | `pprof::Spy` |
 //! | tenant | text | |
+//! | annotations | varint n, n × (text, text) | key and value; only in version 2 |
 //! | strings | varint n, n × text | each name and value of a label once |
 //! | series | varint n, n × series | |
 //! | raw | the rest | the pprof as it came |
@@ -18,20 +19,23 @@
 //! strings that are its name and value. A text is a varint length and UTF-8. Fixed numbers are little-endian; varints are
 //! LEB128 as in Protocol Buffers.
 //!
-//! Versions: 1, the first.
+//! Versions: 1, the first; 2 has annotations. A record without any is written in version 1.
 
 use bytes::Bytes;
 use flamestore_api::PushedProfile;
-use flamestore_model::{Fault, Labels, ProfileId, StoredSeries, TenantId};
+use flamestore_model::annotation::MAX_ANNOTATIONS;
+use flamestore_model::{Annotation, Fault, Labels, ProfileId, StoredSeries, TenantId};
 use flamestore_pprof::{NormalizeOptions, Spy};
 use std::collections::HashMap;
+use std::sync::Arc;
 
 const VERSION: u8 = 1;
+const ANNOTATED: u8 = 2;
 
 /// Encodes a profile as the two parts of a log record: everything but the pprof, and the pprof itself, not copied.
 pub(crate) fn encode(epoch: u64, tenant: &TenantId, profile: &PushedProfile) -> Vec<Bytes> {
     let mut out = Vec::with_capacity(512);
-    out.push(VERSION);
+    out.push(if profile.annotations.is_empty() { VERSION } else { ANNOTATED });
     out.extend_from_slice(&epoch.to_le_bytes());
     out.extend_from_slice(&profile.profile_id.0);
     out.extend_from_slice(&profile.time_nanos.to_le_bytes());
@@ -41,20 +45,36 @@ pub(crate) fn encode(epoch: u64, tenant: &TenantId, profile: &PushedProfile) -> 
     }
     out.extend_from_slice(&[u8::from(go), spy as u8]);
     put_text(&mut out, tenant.as_str());
+    if !profile.annotations.is_empty() {
+        put_varint(&mut out, profile.annotations.len() as u64);
+        for annotation in &profile.annotations {
+            put_text(&mut out, &annotation.key);
+            put_text(&mut out, &annotation.value);
+        }
+    }
 
-    // The series of one pprof share nearly all their labels.
+    // The series of one pprof share nearly all their labels, mostly also the memory of them: the last series knows those.
     let mut ids: HashMap<&str, u64> = HashMap::new();
     let mut strings: Vec<&str> = Vec::new();
     let mut series = Vec::with_capacity(256);
+    let mut last: Vec<(&Arc<str>, u64)> = Vec::new();
     for s in &profile.series {
         put_varint(&mut series, s.group.into());
         put_varint(&mut series, s.column.into());
         put_varint(&mut series, s.labels.len() as u64);
-        for text in s.labels.iter().flat_map(|l| [&*l.name, &*l.value]) {
-            let id = *ids.entry(text).or_insert_with(|| {
-                strings.push(text);
-                strings.len() as u64 - 1
-            });
+        last.truncate(2 * s.labels.len());
+        for (at, text) in s.labels.iter().flat_map(|l| [&l.name, &l.value]).enumerate() {
+            let id = match last.get(at) {
+                Some((same, id)) if Arc::ptr_eq(same, text) => *id,
+                _ => *ids.entry(text).or_insert_with(|| {
+                    strings.push(text);
+                    strings.len() as u64 - 1
+                }),
+            };
+            match last.get_mut(at) {
+                Some(here) => *here = (text, id),
+                None => last.push((text, id)),
+            }
             put_varint(&mut series, id);
         }
     }
@@ -88,6 +108,7 @@ pub(crate) struct Logged {
     profile_id: ProfileId,
     time_nanos: i64,
     options: NormalizeOptions,
+    annotations: Vec<Annotation>,
     rest: Bytes,
 }
 
@@ -104,7 +125,7 @@ impl From<Unreadable> for Fault {
     fn from(why: Unreadable) -> Fault {
         match why {
             Unreadable::Version(v) => Fault::corrupt(format!(
-                "the log has records of version {v}, this program reads up to {VERSION}: start the program that wrote \
+                "the log has records of version {v}, this program reads up to {ANNOTATED}: start the program that wrote \
                  them, or a later one"
             )),
             Unreadable::Malformed => Fault::corrupt("a record of the log passes its checksum but cannot be read"),
@@ -116,10 +137,11 @@ impl Logged {
     pub(crate) fn decode(payload: Bytes) -> Result<Self, Unreadable> {
         let mut from = Reader { bytes: &payload };
         let malformed = Unreadable::Malformed;
-        match from.take::<1>().ok_or(malformed)?[0] {
-            VERSION => {}
+        let annotated = match from.take::<1>().ok_or(malformed)?[0] {
+            VERSION => false,
+            ANNOTATED => true,
             other => return Err(Unreadable::Version(other)),
-        }
+        };
         let read = |from: &mut Reader<'_>| {
             let epoch = u64::from_le_bytes(from.take()?);
             let profile_id = ProfileId(from.take()?);
@@ -130,21 +152,27 @@ impl Logged {
             let spy = spy_of(spy)?;
             let options = NormalizeOptions { max_depth, max_symbol_bytes, max_inflated_bytes, go: go != 0, spy };
             let tenant = TenantId::parse(from.text()?).ok()?;
-            Some((epoch, profile_id, time_nanos, options, tenant))
+            let annotations = if annotated { read_annotations(from)? } else { Vec::new() };
+            Some((epoch, profile_id, time_nanos, options, tenant, annotations))
         };
-        let (epoch, profile_id, time_nanos, options, tenant) = read(&mut from).ok_or(malformed)?;
+        let (epoch, profile_id, time_nanos, options, tenant, annotations) = read(&mut from).ok_or(malformed)?;
         let rest = payload.slice_ref(from.bytes);
-        Ok(Logged { epoch, tenant, profile_id, time_nanos, options, rest })
+        Ok(Logged { epoch, tenant, profile_id, time_nanos, options, annotations, rest })
     }
 
     /// The profile as it was pushed.
     pub(crate) fn into_profile(self) -> Result<PushedProfile, Unreadable> {
-        let Logged { profile_id, time_nanos, options, rest, .. } = self;
+        let Logged { profile_id, time_nanos, options, annotations, rest, .. } = self;
         let mut from = Reader { bytes: &rest };
         let series = read_series(&mut from).ok_or(Unreadable::Malformed)?;
         let raw = rest.slice_ref(from.bytes);
-        Ok(PushedProfile { profile_id, time_nanos, raw, options, series, decoded: None })
+        Ok(PushedProfile { profile_id, time_nanos, raw, options, series, annotations, decoded: None })
     }
+}
+
+fn read_annotations(from: &mut Reader<'_>) -> Option<Vec<Annotation>> {
+    let annotations = from.many(|from| Some(Annotation::new(from.text()?, from.text()?)))?;
+    (annotations.len() <= MAX_ANNOTATIONS).then_some(annotations)
 }
 
 fn read_series(from: &mut Reader<'_>) -> Option<Vec<StoredSeries>> {
@@ -223,6 +251,7 @@ mod tests {
                 spy: Spy::Rbspy,
             },
             series,
+            annotations: Vec::new(),
             decoded: None,
         }
     }
@@ -237,7 +266,8 @@ mod tests {
             StoredSeries { labels: labels("bytes"), group: 0, column: 1 },
             StoredSeries { labels: labels("count"), group: 300, column: 0 },
         ];
-        payload(encode(9, &TenantId::anonymous(), &profile(series, b"raw")))
+        let annotations = vec![Annotation::new("kind", "{\"body\":{}}")];
+        payload(encode(9, &TenantId::anonymous(), &PushedProfile { annotations, ..profile(series, b"raw") }))
     }
 
     #[test]
@@ -250,8 +280,8 @@ mod tests {
     #[test]
     fn a_later_version_is_told_from_a_malformed_record() {
         let mut bytes = example();
-        bytes[0] = 2;
-        assert_eq!(Logged::decode(bytes.into()).unwrap_err(), Unreadable::Version(2));
+        bytes[0] = 3;
+        assert_eq!(Logged::decode(bytes.into()).unwrap_err(), Unreadable::Version(3));
         assert_eq!(Logged::decode(Bytes::new()).unwrap_err(), Unreadable::Malformed);
     }
 
@@ -266,25 +296,42 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_record_without_annotations_is_one_of_version_1_as_before_there_were_any() {
+        let p = profile(vec![], b"raw");
+        let tenant = TenantId::anonymous();
+        let before = payload(encode(1, &tenant, &p));
+        assert_eq!(before[0], 1);
+        let logged = Logged::decode(before.into()).unwrap().into_profile().unwrap();
+        assert_eq!((logged.annotations, &logged.raw[..]), (vec![], &b"raw"[..]));
+        let one = || Annotation::new("k", "v");
+        let with = |annotations| payload(encode(1, &tenant, &PushedProfile { annotations, ..profile(vec![], b"raw") }));
+        assert_eq!(with(vec![one()])[0], 2);
+        let too_many = with(vec![one(); MAX_ANNOTATIONS + 1]);
+        assert_eq!(Logged::decode(too_many.into()).unwrap_err(), Unreadable::Malformed);
+    }
+
     proptest! {
         #[test]
         fn what_is_encoded_is_decoded(
             series in prop::collection::vec((any::<u32>(), any::<u32>(),
                 prop::collection::vec(("[a-z_]{1,8}", "\\PC{0,12}"), 0..6)), 0..6),
             raw in prop::collection::vec(any::<u8>(), 0..100),
+            annotations in prop::collection::vec(("[a-z.]{0,8}", "\\PC{0,20}"), 0..=MAX_ANNOTATIONS),
             epoch in any::<u64>(),
         ) {
             let series: Vec<_> = series
                 .into_iter()
                 .map(|(group, column, labels)| StoredSeries { labels: Labels::from_pairs(labels), group, column })
                 .collect();
-            let p = profile(series, &raw);
+            let annotations = annotations.into_iter().map(|(key, value)| Annotation::new(key, value)).collect();
+            let p = PushedProfile { annotations, ..profile(series, &raw) };
             let tenant = TenantId::parse("team-a").unwrap();
             let logged = Logged::decode(payload(encode(epoch, &tenant, &p)).into()).unwrap();
             prop_assert_eq!((logged.epoch, &logged.tenant), (epoch, &tenant));
             let back = logged.into_profile().unwrap();
             prop_assert_eq!((back.profile_id, back.time_nanos, back.options), (p.profile_id, p.time_nanos, p.options));
-            prop_assert_eq!(&back.raw, &p.raw);
+            prop_assert_eq!((&back.raw, &back.annotations), (&p.raw, &p.annotations));
             let flat = |p: &PushedProfile| {
                 p.series.iter().map(|s| (s.group, s.column, s.labels.clone())).collect::<Vec<_>>()
             };

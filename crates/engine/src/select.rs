@@ -11,7 +11,7 @@ use flamestore_flamegraph::heatmap::{Observed, ObservedSeries};
 use flamestore_flamegraph::{ProfileMerge, Tree, TreeMerger, budget};
 use flamestore_head::DatasetHead;
 use flamestore_model::labels::names;
-use flamestore_model::{Fault, Kind, Labels, Point, Select, SeriesInfo, SeriesPoints, TenantId, TimeRange, TreeQuery};
+use flamestore_model::{Fault, Kind, Labels, Note, Point, Select, SeriesInfo, SeriesPoints, TenantId, TimeRange, TreeQuery};
 use foldhash::fast::RandomState;
 use futures::StreamExt;
 use hashbrown::HashMap;
@@ -49,8 +49,7 @@ impl Store {
         query: &TreeQuery,
     ) -> Result<Answer<Vec<SeriesPoints>>, Fault> {
         let found: Answer<PointTable> = self.gather(tenant, query).await?;
-        let series = found.value.0.by_labels.into_iter().map(|(labels, points)| SeriesPoints { labels, points });
-        Ok(Answer { value: series.collect(), partial: found.partial })
+        Ok(Answer { value: found.value.into_series(), partial: found.partial })
     }
 
     pub(crate) async fn spans(&self, tenant: &TenantId, select: &Select) -> Result<Answer<Vec<ObservedSeries>>, Fault> {
@@ -258,11 +257,28 @@ impl<T> Rows<T> {
     }
 }
 
-struct PointTable(Rows<Point>);
+struct PointTable {
+    points: Rows<Point>,
+    notes: Rows<Note>,
+}
 
 impl PointTable {
     fn add(&mut self, found: Vec<SeriesPoints>) {
-        self.0.add(found.into_iter().map(|s| (s.labels, s.points)));
+        for SeriesPoints { labels, points, notes } in found {
+            if !notes.is_empty() {
+                self.notes.add([(labels.clone(), notes)]);
+            }
+            self.points.add([(labels, points)]);
+        }
+    }
+
+    fn into_series(self) -> Vec<SeriesPoints> {
+        let mut notes = self.notes.by_labels;
+        let series = |(labels, points)| {
+            let notes = notes.remove(&labels).unwrap_or_default();
+            SeriesPoints { labels, points, notes }
+        };
+        self.points.by_labels.into_iter().map(series).collect()
     }
 }
 
@@ -274,7 +290,7 @@ impl Gather for PointTable {
     }
 
     fn empty() -> Self {
-        PointTable(Rows::none())
+        PointTable { points: Rows::none(), notes: Rows::none() }
     }
 
     fn add_head(&mut self, query: &TreeQuery, head: &DatasetHead) {
@@ -288,11 +304,12 @@ impl Gather for PointTable {
     }
 
     fn merge(&mut self, other: Self) {
-        self.0.add(other.0.by_labels);
+        self.points.add(other.points.by_labels);
+        self.notes.add(other.notes.by_labels);
     }
 
     fn bytes(&self) -> usize {
-        self.0.bytes()
+        self.points.bytes() + self.notes.bytes()
     }
 }
 

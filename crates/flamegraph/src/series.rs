@@ -1,11 +1,14 @@
 //! Time series of profile totals on a grid.
 
 use std::cmp::Reverse;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use flamestore_model::{ProfileId, SeriesPoints, TimeRange};
+use flamestore_model::{Annotation, ProfileId, SeriesPoints, TimeRange};
 
 use crate::group::{LabelList, Wholes, key_of};
+
+/// The most annotations of one point; of more, the first in their order stay.
+pub const MAX_POINT_ANNOTATIONS: usize = 32;
 
 /// The points of an answer: `start_ms + k * step_ms` up to `end_ms`. A profile counts at the first point that is not
 /// before it, so a point holds what lies in the step that ends there.
@@ -69,6 +72,8 @@ pub struct SeriesPoint {
     pub time_ms: i64,
     pub value: f64,
     pub exemplar: Option<Exemplar>,
+    /// Those of all its profiles, each once, in their order.
+    pub annotations: Vec<Annotation>,
 }
 
 /// One group. Steps without a profile have no point.
@@ -100,6 +105,11 @@ pub fn select_series(series: &[SeriesPoints], grid: Grid, options: &SeriesOption
                 group.profiles.add(time_ms, point.profile_id, point.time_nanos, point.total, &s.labels);
             }
         }
+        for note in s.notes.iter().filter(|n| range.contains(n.time_nanos)) {
+            if let Some(slot) = group.slots.get_mut(&grid.point_of(note.time_nanos)) {
+                slot.annotate(&note.annotation);
+            }
+        }
     }
     let mut answer: Vec<(i128, Series)> = groups
         .into_iter()
@@ -126,6 +136,19 @@ struct Group {
 struct Slot {
     sum: i128,
     count: u64,
+    annotations: BTreeSet<Annotation>,
+}
+
+impl Slot {
+    /// Profiles that come in another order leave the same annotations.
+    fn annotate(&mut self, annotation: &Annotation) {
+        if !self.annotations.contains(annotation) {
+            self.annotations.insert(annotation.clone());
+            if self.annotations.len() > MAX_POINT_ANNOTATIONS {
+                self.annotations.pop_last();
+            }
+        }
+    }
 }
 
 impl Group {
@@ -147,6 +170,7 @@ impl Group {
             time_ms,
             value: value(&slot),
             exemplar: exemplars.remove(&time_ms),
+            annotations: slot.annotations.into_iter().collect(),
         };
         self.slots.into_iter().map(point).collect()
     }

@@ -2,10 +2,11 @@
 //!
 //! Hot; measured by `benches/append.rs`.
 
-use flamestore_model::{Fault, Fingerprint, Labels, ProfileId, StoredSeries, TimeRange};
+use flamestore_model::{Annotation, Fault, Fingerprint, Labels, ProfileId, StoredSeries, TimeRange};
 use flamestore_pprof::{Group, Normalized, Profile};
 use flamestore_symbols::{Interner, Symbols};
 
+use crate::annotations::AnnotationLists;
 use crate::samples::{Gathered, Place, SampleStore};
 use crate::series::{Row, SeriesTable};
 
@@ -28,6 +29,7 @@ pub struct DatasetHead {
     interner: Interner,
     pub(crate) series: SeriesTable,
     pub(crate) samples: SampleStore,
+    pub(crate) annotations: AnnotationLists,
     profiles: u64,
     buffers: Buffers,
 }
@@ -76,6 +78,7 @@ impl DatasetHead {
             + self.interner.bytes()
             + self.series.bytes()
             + self.samples.bytes()
+            + self.annotations.bytes()
             + self.buffers.bytes()
     }
 
@@ -90,6 +93,18 @@ impl DatasetHead {
         profile_id: ProfileId,
         stored: &[StoredSeries],
     ) -> Result<Appended, Fault> {
+        self.append_annotated(normalized, time_nanos, profile_id, stored, &[])
+    }
+
+    /// As [`DatasetHead::append`], with what queries are to tell of the profile.
+    pub fn append_annotated(
+        &mut self,
+        normalized: &Normalized,
+        time_nanos: i64,
+        profile_id: ProfileId,
+        stored: &[StoredSeries],
+        annotations: &[Annotation],
+    ) -> Result<Appended, Fault> {
         let before = self.bytes();
         let profile = &normalized.profile;
         check_columns(profile, stored)?;
@@ -100,6 +115,7 @@ impl DatasetHead {
         self.interner.intern_rows(profile, rows, &mut self.buffers.stacks)?;
 
         // From here on nothing fails.
+        let annotations = self.annotations.intern(annotations);
         let Buffers { stacks, gathered } = &mut self.buffers;
         let mut of_this_group: Vec<Place> = Vec::new();
         let mut group = None;
@@ -128,6 +144,7 @@ impl DatasetHead {
                 profile_id,
                 total: gathered.values.iter().fold(0, |sum, v| sum.wrapping_add(*v)),
                 samples: place,
+                annotations,
             };
             self.series.push(one.labels, one.fingerprint, row);
             self.profiles += 1;

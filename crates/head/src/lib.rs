@@ -4,6 +4,7 @@
 //! samples as columns; queries ([`DatasetHead::add_tree`] and its sisters) sum those into a dense array by stack id; a
 //! flush reads everything in the order of a block ([`DatasetHead::sorted_series`]).
 
+mod annotations;
 mod arena;
 mod cost;
 pub mod dataset;

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use flamestore_flamegraph::heatmap::{Observed, ObservedSeries};
 use flamestore_flamegraph::{ProfileMerge, TreeMerger, fold};
-use flamestore_model::{Filter, Point, Select, SeriesInfo, SeriesPoints, TreeQuery, Values};
+use flamestore_model::{Annotation, Filter, Note, Point, Select, SeriesInfo, SeriesPoints, TreeQuery, Values};
 use flamestore_symbols::wanted::wanted;
 
 use crate::dataset::DatasetHead;
@@ -55,16 +55,15 @@ impl DatasetHead {
             .iter()
             .filter(|series| series.may_match(&filter))
             .filter_map(|series| {
-                let points: Vec<Point> = series
-                    .rows
-                    .iter()
-                    .filter(|row| row.matches(&filter))
-                    .filter_map(|row| {
-                        let total = total(row)?;
-                        Some(Point { time_nanos: row.time_nanos, total, profile_id: row.profile_id })
-                    })
-                    .collect();
-                (!points.is_empty()).then(|| SeriesPoints { labels: series.labels.clone(), points })
+                let (mut points, mut notes) = (Vec::new(), Vec::new());
+                for row in series.rows.iter().filter(|row| row.matches(&filter)) {
+                    let Some(total) = total(row) else { continue };
+                    points.push(Point { time_nanos: row.time_nanos, total, profile_id: row.profile_id });
+                    let note =
+                        |annotation: &Annotation| Note { time_nanos: row.time_nanos, annotation: annotation.clone() };
+                    notes.extend(self.annotations.get(row.annotations).iter().map(note));
+                }
+                (!points.is_empty()).then(|| SeriesPoints { labels: series.labels.clone(), points, notes })
             })
             .collect()
     }

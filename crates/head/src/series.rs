@@ -4,6 +4,7 @@ use flamestore_model::labels::names;
 use flamestore_model::{Fault, Filter, Fingerprint, Label, Labels, ProfileId, TimeRange};
 use hashbrown::HashTable;
 
+use crate::annotations::ListId;
 use crate::samples::Place;
 
 /// One profile of one series.
@@ -15,6 +16,7 @@ pub(crate) struct Row {
     /// Sum of the values, modulo 2^64.
     pub(crate) total: i64,
     pub(crate) samples: Place,
+    pub(crate) annotations: ListId,
 }
 
 impl Row {

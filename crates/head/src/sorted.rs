@@ -1,7 +1,8 @@
 //! A head in the order of a block: series by profile type and labels, profiles by time and id.
 
-use flamestore_model::{Fingerprint, Labels, ProfileId, TimeRange};
+use flamestore_model::{Annotation, Fingerprint, Labels, ProfileId, TimeRange};
 
+use crate::annotations::AnnotationLists;
 use crate::dataset::DatasetHead;
 use crate::samples::{SampleStore, Samples};
 use crate::series::{Row, Series};
@@ -11,7 +12,7 @@ impl DatasetHead {
     pub fn sorted_series(&self) -> impl ExactSizeIterator<Item = SortedSeries<'_>> {
         let mut all: Vec<&Series> = self.series.iter().collect();
         all.sort_unstable_by(|a, b| (a.profile_type(), &a.labels).cmp(&(b.profile_type(), &b.labels)));
-        all.into_iter().map(|series| SortedSeries { series, samples: &self.samples })
+        all.into_iter().map(|series| SortedSeries { series, samples: &self.samples, annotations: &self.annotations })
     }
 }
 
@@ -20,6 +21,7 @@ impl DatasetHead {
 pub struct SortedSeries<'a> {
     series: &'a Series,
     samples: &'a SampleStore,
+    annotations: &'a AnnotationLists,
 }
 
 impl<'a> SortedSeries<'a> {
@@ -45,13 +47,14 @@ impl<'a> SortedSeries<'a> {
     pub fn profiles(&self) -> impl ExactSizeIterator<Item = StoredProfile<'a>> + use<'a> {
         let mut rows: Vec<&Row> = self.series.rows.iter().collect();
         rows.sort_by_key(|row| (row.time_nanos, row.profile_id));
-        let samples = self.samples;
+        let (samples, annotations) = (self.samples, self.annotations);
         rows.into_iter().map(move |row| StoredProfile {
             time_nanos: row.time_nanos,
             duration_nanos: row.duration_nanos,
             profile_id: row.profile_id,
             total: row.total,
             samples: samples.get(&row.samples),
+            annotations: annotations.get(row.annotations),
         })
     }
 }
@@ -65,4 +68,5 @@ pub struct StoredProfile<'a> {
     /// Sum of the sample values, modulo 2^64.
     pub total: i64,
     pub samples: Samples<'a>,
+    pub annotations: &'a [Annotation],
 }

@@ -52,20 +52,31 @@ impl QuotaGate {
     }
 }
 
-/// The fault of a push into a quota that is reached, if it is: of the tenant, else of the first such group.
-pub fn reached(quota: &IngestLimit, groups: &[&str], now_nanos: i64) -> Option<Fault> {
-    if quota.limit_reached {
-        return Some(refusal(quota, quota.period_limit_mb, "", now_nanos));
-    }
-    let group = groups.iter().find(|name| quota.usage_groups.get(**name).is_some_and(|g| g.limit_reached))?;
-    let limit_mb = quota.usage_groups.get(*group)?.period_limit_mb;
-    Some(refusal(quota, limit_mb, group, now_nanos))
+/// A quota that is used up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Reached<'a> {
+    pub limit_mb: u64,
+    /// Empty: that of the whole tenant.
+    pub usage_group: &'a str,
 }
 
-fn refusal(quota: &IngestLimit, limit_mb: u64, group: &str, now_nanos: i64) -> Fault {
+/// The quota that a push of these groups finds used up, if it does: the tenant's, else that of the first such group.
+pub fn reached<'a>(quota: &IngestLimit, groups: &[&'a str]) -> Option<Reached<'a>> {
+    if quota.limit_reached {
+        return Some(Reached { limit_mb: quota.period_limit_mb, usage_group: "" });
+    }
+    groups.iter().find_map(|usage_group| {
+        let group = quota.usage_groups.get(*usage_group).filter(|group| group.limit_reached)?;
+        Some(Reached { limit_mb: group.period_limit_mb, usage_group })
+    })
+}
+
+/// The fault of a push into a quota that is used up.
+pub fn refusal(quota: &IngestLimit, reached: &Reached<'_>, now_nanos: i64) -> Fault {
+    let Reached { limit_mb, usage_group } = *reached;
     let left_secs = quota.limit_reset_time.saturating_sub(now_nanos / 1_000_000_000);
     let left = u32::try_from(left_secs).ok().filter(|secs| *secs > 0);
-    let of_group = if group.is_empty() { String::new() } else { format!(" for usage group {group}") };
+    let of_group = if usage_group.is_empty() { String::new() } else { format!(" for usage group {usage_group}") };
     let fault = Fault::of(
         FaultId::QuotaReached,
         format!(
@@ -104,16 +115,16 @@ mod tests {
     #[test]
     fn a_quota_refuses_by_tenant_and_by_group_and_says_when_it_begins_anew() {
         let mut quota = IngestLimit { period_type: "hour".into(), period_limit_mb: 128, ..IngestLimit::default() };
-        assert!(reached(&quota, &["dev"], NOW).is_none());
+        assert!(reached(&quota, &["dev"]).is_none());
         let over = IngestGroupLimit { period_limit_mb: 7, limit_reached: true };
         quota.usage_groups.insert("dev".into(), over);
-        assert!(reached(&quota, &["prod"], NOW).is_none());
-        let fault = reached(&quota, &["prod", "dev"], NOW).unwrap();
+        assert!(reached(&quota, &["prod"]).is_none());
+        let fault = refusal(&quota, &reached(&quota, &["prod", "dev"]).unwrap(), NOW);
         assert!(fault.message.starts_with("limit of 7 MiB/hour reached for usage group dev: "), "{fault}");
         assert_eq!(fault.again_after_secs, None);
         quota.limit_reached = true;
         quota.limit_reset_time = 1090;
-        let fault = reached(&quota, &["dev"], NOW).unwrap();
+        let fault = refusal(&quota, &reached(&quota, &["dev"]).unwrap(), NOW);
         assert!(fault.message.starts_with("limit of 128 MiB/hour reached, next reset in 1m30s: "), "{fault}");
         assert_eq!((fault.id, fault.again_after_secs), (FaultId::QuotaReached, Some(90)));
     }

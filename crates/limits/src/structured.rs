@@ -69,10 +69,11 @@ fn share<'de, D: Deserializer<'de>>(d: D) -> Result<f64, D::Error> {
 }
 
 impl DistributorSampling {
-    /// The share of a profile's group that is kept; of several groups, the smallest. `None`: all of it.
-    pub fn share_of(&self, groups: &[&str]) -> Option<f64> {
-        let shares = groups.iter().filter_map(|name| self.usage_groups.get(*name));
-        shares.map(|share| share.probability).min_by(f64::total_cmp)
+    /// The group that decides about a profile of these, and the share of it that is kept: of several groups, the smallest.
+    /// `None`: all of it.
+    pub fn share_of<'a>(&self, groups: &[&'a str]) -> Option<(&'a str, f64)> {
+        let shares = groups.iter().filter_map(|name| Some((*name, self.usage_groups.get(*name)?.probability)));
+        shares.min_by(|a, b| a.1.total_cmp(&b.1))
     }
 }
 
@@ -170,7 +171,7 @@ mod tests {
     fn the_smallest_share_of_several_groups_holds() {
         let text = json!({"usage_groups": {"a": {"probability": 0.5}, "b": {"probability": 0.1}}});
         let sampling: DistributorSampling = serde_json::from_value(text).unwrap();
-        assert_eq!(sampling.share_of(&["a", "b", "c"]), Some(0.1));
+        assert_eq!(sampling.share_of(&["a", "b", "c"]), Some(("b", 0.1)));
         assert_eq!(sampling.share_of(&["c"]), None);
         let bad = json!({"usage_groups": {"a": {"probability": 1.5}}});
         assert!(serde_json::from_value::<DistributorSampling>(bad).unwrap_err().to_string().contains("1.5"));

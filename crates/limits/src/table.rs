@@ -129,12 +129,10 @@ limits! {
     ingestion_limit: Option<IngestLimit> = None, None, ENFORCED;
     /// Share of each usage group that is kept.
     distributor_sampling: Option<DistributorSampling> = None, None, ENFORCED;
-    /// Keeps what sampling dropped without its stacks.
-    keep_stripped_profiles: bool = false, Some("distributor.sampling.keep-stripped-profiles"),
-        Effect::None("profiles dropped by sampling are not kept");
-    /// Shows profiles kept without their stacks.
-    include_stripped_profiles: bool = false, Some("query-backend.include-stripped-profiles"),
-        Effect::None("profiles dropped by sampling are not kept");
+    /// Keeps labels and totals of what sampling drops, without stacks, in series with the label `__sampled__="true"`.
+    keep_stripped_profiles: bool = false, Some("distributor.sampling.keep-stripped-profiles"), ENFORCED;
+    /// Shows profiles kept without their stacks, which queries leave out otherwise.
+    include_stripped_profiles: bool = false, Some("query-backend.include-stripped-profiles"), ENFORCED;
     /// Series of one push that are worked on at a time.
     push_max_concurrency: u64 = 256, Some("distributor.push.max-concurrency"),
         Effect::None("the series of a push are decoded one after another and written in one batch");

@@ -2,6 +2,7 @@
 //!
 //! Pure: no tokio, no network, no disk, no clock. Nothing here knows the wire or the store.
 
+pub mod annotation;
 pub mod cost;
 pub mod fault;
 pub mod filter;
@@ -17,6 +18,7 @@ pub mod tenant;
 pub mod time;
 pub mod values;
 
+pub use annotation::{Annotation, Note};
 pub use cost::{Cost, QueryCost};
 pub use fault::{Discard, Fault, FaultId, Kind};
 pub use filter::{Filter, Links};

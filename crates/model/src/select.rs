@@ -1,5 +1,6 @@
 //! What is asked of a head or a block: which profiles, and which samples of them.
 
+use crate::annotation::Note;
 use crate::ids::ProfileId;
 use crate::labels::Labels;
 use crate::profile_type::ProfileType;
@@ -68,6 +69,8 @@ pub struct Point {
 pub struct SeriesPoints {
     pub labels: Labels,
     pub points: Vec<Point>,
+    /// The annotations of those profiles, in any order. Mostly there are none.
+    pub notes: Vec<Note>,
 }
 
 /// One series, as the label calls see it.

@@ -67,6 +67,11 @@ impl Matcher {
         Matcher { name: name.into(), op: MatchOp::Equal, value: value.into(), regex: None }
     }
 
+    /// True of series without the label too.
+    pub fn not_equal(name: impl Into<String>, value: impl Into<String>) -> Self {
+        Matcher { op: MatchOp::NotEqual, ..Matcher::equal(name, value) }
+    }
+
     pub fn matches_value(&self, value: &str) -> bool {
         match (self.op, &self.regex) {
             (MatchOp::Equal, _) => value == self.value,

@@ -5,9 +5,11 @@
 
 pub mod push;
 
+mod annotations;
 pub mod labels;
 mod sampling;
 pub mod split;
+pub mod stripped;
 
 pub mod grpc;
 pub mod http;

@@ -4,18 +4,20 @@ use std::cell::OnceCell;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use flamestore_api::{Ingester, PushedProfile};
 use flamestore_clock::{Chance, Clock};
 use flamestore_formats::{Notes, RawProfile};
-use flamestore_limits::quota::reached;
+use flamestore_limits::quota::{reached, refusal};
 use flamestore_limits::{HumanDuration, Limits, Overrides, QuotaGate, RateLimiter};
 use flamestore_model::labels::names;
-use flamestore_model::{Discard, Fault, FaultId, ProfileId, TenantId};
-use flamestore_pprof::{Caps, NormalizeOptions, Profile, Spy, check, decode, normalize};
+use flamestore_model::{Annotation, Discard, Fault, FaultId, ProfileId, TenantId};
+use flamestore_pprof::{Caps, NormalizeOptions, Normalized, Profile, Spy, check, decode, normalize};
 
 use crate::labels::{self, SeriesLabels};
 use crate::observe::{Count, Observe};
-use crate::{sampling, split};
+use crate::sampling::{self, Verdict};
+use crate::{annotations, split, stripped};
 
 /// The largest inflated pprof that any configuration allows.
 pub const MAX_INFLATED_BYTES: usize = 1 << 30;
@@ -161,10 +163,13 @@ impl<'a> Pushing<'a> {
             None => decode(&upload.pprof, max_inflated(limits))?,
         };
         count.received(labels.get(names::PROFILE_NAME).unwrap_or(""), upload.pprof.len(), &profile);
-        self.check_quota(&groups, now)?;
+        let throttled = self.check_quota(&groups, now)?;
         rate.admit(self.tenant, profile.text.len() + labels.text_bytes(), limits, DISTRIBUTORS)?;
-        if !sampling::keeps(limits, &groups, &*parts.chance) {
-            count.discarded(Discard::DroppedBySamplingRules, profile.samples.len() as u64, upload.pprof.len());
+        let (samples, bytes) = (profile.samples.len(), upload.pprof.len());
+        let verdict = sampling::verdict(limits, &groups, &*parts.chance);
+        let whole = verdict != Verdict::Dropped;
+        if !whole && !limits.keep_stripped_profiles {
+            count.discarded(Discard::DroppedBySamplingRules, samples as u64, bytes);
             return Ok(Prepared::nothing());
         }
         let (time_nanos, repair) = upload.arrival.time_nanos(profile.time_nanos, now);
@@ -181,7 +186,6 @@ impl<'a> Pushing<'a> {
             go: is_go(&profile, &labels),
             spy: upload.spy,
         };
-        let samples = profile.samples.len();
         let normalized = normalize(profile, &options);
         let dropped = normalized.dropped;
         count.dropped(Discard::MalformedProfile, dropped.broken());
@@ -198,34 +202,60 @@ impl<'a> Pushing<'a> {
                 )),
             };
         }
-        let split = split::into_series(&normalized, &labels, limits)?;
+        let kept =
+            if whole { Kept { raw: upload.pprof, options, normalized } } else { Kept::stripped(&normalized, options)? };
+        let mut split = split::into_series(&kept.normalized, &labels, limits)?;
         if split.series.is_empty() {
-            count.discarded(Discard::DroppedByRelabelRules, split.dropped_samples, upload.pprof.len());
+            count.discarded(Discard::DroppedByRelabelRules, split.dropped_samples, bytes);
             return Ok(Prepared { profile: None, dropped_samples: dropped.broken() });
         }
         count.dropped(Discard::DroppedByRelabelRules, split.dropped_samples);
-        count.kept(&normalized, split.series.len());
+        if !whole {
+            stripped::mark(&mut split.series);
+            count.discarded(Discard::DroppedBySamplingRules, samples as u64, bytes);
+        }
+        count.kept(&kept.normalized, split.series.len());
+        let sampled = match verdict {
+            Verdict::Sampled { usage_group, probability } => Some(annotations::sampled(usage_group, probability)),
+            Verdict::Kept | Verdict::Dropped => None,
+        };
         let profile_id = ProfileId::v7((now / 1_000_000).max(0) as u64, parts.chance.next_u128());
         let profile = PushedProfile {
             profile_id,
             time_nanos,
-            raw: upload.pprof,
-            options,
+            raw: kept.raw,
+            options: kept.options,
             series: split.series,
-            decoded: Some(Box::new(normalized)),
+            annotations: throttled.into_iter().chain(sampled).collect(),
+            decoded: Some(Box::new(kept.normalized)),
         };
         Ok(Prepared { profile: Some(profile), dropped_samples: dropped.broken() })
     }
 
-    /// Refuses what goes into a quota that is used up, but for the few pushes that may pass.
-    fn check_quota(&self, groups: &[&str], now_nanos: i64) -> Result<(), Fault> {
-        let Some(quota) = &self.limits.ingestion_limit else { return Ok(()) };
-        let Some(fault) = reached(quota, groups, now_nanos) else { return Ok(()) };
+    /// Refuses what goes into a quota that is used up, but for the few pushes that may pass, which get a note of it.
+    fn check_quota(&self, groups: &[&str], now_nanos: i64) -> Result<Option<Annotation>, Fault> {
+        let Some(quota) = &self.limits.ingestion_limit else { return Ok(None) };
+        let Some(reached) = reached(quota, groups) else { return Ok(None) };
         let gate = &self.distributor.quota;
         match self.passes_quota.get_or_init(|| gate.lets_pass(self.tenant, &quota.sampling)) {
-            true => Ok(()),
-            false => Err(fault),
+            true => Ok(Some(annotations::throttled(quota, &reached))),
+            false => Err(refusal(quota, &reached, now_nanos)),
         }
+    }
+}
+
+/// What is stored of one pprof.
+struct Kept {
+    raw: Bytes,
+    options: NormalizeOptions,
+    normalized: Normalized,
+}
+
+impl Kept {
+    fn stripped(whole: &Normalized, options: NormalizeOptions) -> Result<Self, Fault> {
+        let (raw, options) = (Bytes::from(stripped::strip(whole)), stripped::options(options));
+        let normalized = normalize(decode(&raw, options.max_inflated_bytes as usize)?, &options);
+        Ok(Kept { raw, options, normalized })
     }
 }
 

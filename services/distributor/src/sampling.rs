@@ -3,11 +3,25 @@
 use flamestore_clock::Chance;
 use flamestore_limits::Limits;
 
+/// What becomes of a profile.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum Verdict<'a> {
+    /// As all of its usage groups.
+    Kept,
+    /// It stands for others too: only this share of a usage group, less than 1, is kept.
+    Sampled {
+        usage_group: &'a str,
+        probability: f64,
+    },
+    Dropped,
+}
+
 /// Decides by chance for one profile of these usage groups.
-pub(crate) fn keeps(limits: &Limits, groups: &[&str], chance: &dyn Chance) -> bool {
+pub(crate) fn verdict<'a>(limits: &Limits, groups: &[&'a str], chance: &dyn Chance) -> Verdict<'a> {
     match limits.distributor_sampling.as_ref().and_then(|sampling| sampling.share_of(groups)) {
-        None => true,
-        Some(share) => fraction(chance.next_u64()) < share,
+        Some((_, share)) if fraction(chance.next_u64()) >= share => Verdict::Dropped,
+        Some((usage_group, probability)) if probability < 1.0 => Verdict::Sampled { usage_group, probability },
+        _ => Verdict::Kept,
     }
 }
 
@@ -25,14 +39,16 @@ mod tests {
     #[test]
     fn about_the_share_is_kept_and_nothing_of_none_and_all_of_one() {
         let chance = SeededChance::new(7);
-        let kept = |group: &str| {
+        let kept_as = |group: &'static str, expected: Verdict<'static>| {
             let mut limits = Limits::default();
             let shares = json!({"usage_groups": {"none": {"probability": 0}, "third": {"probability": 0.3},
                 "all": {"probability": 1}}});
             limits.set("distributor_sampling", &shares).unwrap();
-            (0..10_000).filter(|_| keeps(&limits, &[group], &chance)).count()
+            (0..10_000).filter(|_| verdict(&limits, &[group], &chance) == expected).count()
         };
-        assert_eq!((kept("none"), kept("all"), kept("unnamed")), (0, 10_000, 10_000));
-        assert!((2_800..3_200).contains(&kept("third")), "{}", kept("third"));
+        assert_eq!(kept_as("none", Verdict::Dropped), 10_000);
+        assert_eq!((kept_as("all", Verdict::Kept), kept_as("unnamed", Verdict::Kept)), (10_000, 10_000));
+        let third = kept_as("third", Verdict::Sampled { usage_group: "third", probability: 0.3 });
+        assert!((2_800..3_200).contains(&third), "{third}");
     }
 }

@@ -12,10 +12,10 @@ use flamestore_distributor::otlp_grpc::ProfilesDoor;
 
 use flamestore_ingester::IngesterParts;
 use flamestore_limits::Overrides;
-use flamestore_model::{Fault, Kind};
+use flamestore_model::{Fault, Kind, TenantId};
 use flamestore_objstore::{Bucket, self_test};
 use flamestore_proto::push::v1::pusher_service_server::PusherServiceServer;
-use flamestore_querier::{Gate, Querier};
+use flamestore_querier::{Gate, Querier, WithoutStripped};
 use flamestore_query_frontend::{Frontend, debuginfo, doors};
 use flamestore_rpc::{BodyCaps, Front, Router, Tenancy, served};
 use flamestore_service::{Behind, Listeners, Readiness};
@@ -90,8 +90,10 @@ pub(crate) async fn run(config: Config, clock: Arc<dyn Clock>) -> Result<(), Fau
         },
     ));
     let gate = Gate::new(config.querier.max_concurrent, config.querier.max_queued, clock.clone(), observers.clone());
+    let limits = overrides.clone();
+    let shows_stripped = Arc::new(move |tenant: &TenantId| limits.of(tenant).include_stripped_profiles);
     let frontend = Frontend::new(flamestore_query_frontend::Parts {
-        querier: Querier::new(vec![engine.clone()])
+        querier: Querier::new(vec![Arc::new(WithoutStripped::new(engine.clone(), shows_stripped))])
             .on_partial(flamestore_rpc::partial::note)
             .behind(gate)
             .holding_at_most(config.querier.max_query_bytes),

@@ -4,6 +4,8 @@
 
 pub mod fan_out;
 pub mod gate;
+pub mod stripped;
 
 pub use fan_out::Querier;
 pub use gate::Gate;
+pub use stripped::WithoutStripped;

@@ -9,7 +9,7 @@ use flamestore_flamegraph::heatmap::{CellExemplar, Heatmap, HeatmapOptions, Slot
 use flamestore_flamegraph::series::{Aggregation, Exemplar, Series, SeriesOptions};
 use flamestore_flamegraph::{Diff, Flamegraph, GoPgo};
 use flamestore_model::{
-    Cost, Fault, FrameFilter, FramePatterns, Label, Select, Selector, SeriesInfo, StackFilter, TimeRange,
+    Annotation, Cost, Fault, FrameFilter, FramePatterns, Label, Select, Selector, SeriesInfo, StackFilter, TimeRange,
 };
 use flamestore_proto::google::v1::Profile;
 use flamestore_proto::querier::v1 as wire;
@@ -473,11 +473,15 @@ fn series_of_wire(series: Series) -> types::Series {
         .map(|p| types::Point {
             value: p.value,
             timestamp: p.time_ms,
-            annotations: Vec::new(),
+            annotations: p.annotations.into_iter().map(annotation).collect(),
             exemplars: p.exemplar.into_iter().map(exemplar).collect(),
         })
         .collect();
     types::Series { labels: pairs(series.labels), points }
+}
+
+fn annotation(a: Annotation) -> types::ProfileAnnotation {
+    types::ProfileAnnotation { key: a.key.to_string(), value: a.value.to_string() }
 }
 
 fn exemplar(e: Exemplar) -> types::Exemplar {

@@ -2,11 +2,11 @@
 
 use std::ops::Range;
 
-use flamestore_model::{Fault, Filter, ProfileId, TimeRange};
+use flamestore_model::{Annotation, Fault, Filter, ProfileId, TimeRange};
 
 use crate::layout::Table;
 use crate::read::series::{SeriesRow, SeriesRows};
-use crate::read::{Block, blocking, hidden};
+use crate::read::{Block, annotations, blocking, hidden};
 use crate::refusal::corrupt;
 
 /// What a selection found in a dataset.
@@ -32,6 +32,7 @@ pub(crate) struct PickedProfile {
     pub(crate) time_nanos: i64,
     pub(crate) total: i64,
     pub(crate) profile_id: ProfileId,
+    pub(crate) annotations: Vec<Annotation>,
 }
 
 impl Picked {
@@ -110,6 +111,7 @@ impl Block {
         let mut paths = vec!["time", "sample_count"];
         paths.extend(ids.then_some("profile_id"));
         paths.extend(points.then_some("total_value"));
+        paths.extend(points.then_some(annotations::PATHS).into_iter().flatten());
         let columns = self.columns(Table::Profiles, &paths, &ranges).await?;
         blocking(move || {
             let columns = columns.check()?;
@@ -125,6 +127,7 @@ impl Block {
                 samples: columns.u32s("sample_count", &ranges)?,
                 ids: ids_of,
                 totals: if points { columns.i64s("total_value", &ranges)? } else { Vec::new() },
+                annotations: if points { annotations::of(&columns, &ranges)? } else { Vec::new() },
                 next: 0,
             })
         })
@@ -139,6 +142,8 @@ struct Looked {
     samples: Vec<i32>,
     ids: Vec<ProfileId>,
     totals: Vec<i64>,
+    /// Empty where the file has none.
+    annotations: Vec<Vec<Annotation>>,
     next: usize,
 }
 
@@ -167,6 +172,7 @@ impl Looked {
                         time_nanos: self.times[i],
                         total: self.totals[i],
                         profile_id: self.ids[i],
+                        annotations: self.annotations.get_mut(i).map(std::mem::take).unwrap_or_default(),
                     });
                 }
             }

@@ -3,10 +3,11 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use flamestore_model::{Fault, Labels, ProfileId, TimeRange, Values};
+use flamestore_model::{Annotation, Fault, Labels, ProfileId, TimeRange, Values};
 use flamestore_symbols::Symbols;
 
 use crate::layout::Table;
+use crate::read::annotations;
 use crate::read::columns::Checked;
 use crate::read::series::SeriesRows;
 use crate::read::{Block, blocking, hidden};
@@ -31,6 +32,8 @@ pub struct Whole {
     /// 0: none. Empty when no sample has one.
     spans: Vec<u64>,
     traces: Vec<u128>,
+    /// By profile. Empty when none has one.
+    annotations: Vec<Vec<Annotation>>,
 }
 
 impl Block {
@@ -39,10 +42,12 @@ impl Block {
         let rows = self.dataset(dataset)?.rows;
         let (profiles, samples) = (rows.profiles.range(), rows.samples.range());
         let one = std::slice::from_ref;
+        let of_profiles = ["time", "duration_nanos", "profile_id", "sample_count"];
+        let of_profiles: Vec<&str> = of_profiles.into_iter().chain(annotations::PATHS).collect();
         let (symbols, series, profile_columns, sample_columns) = futures::try_join!(
             self.symbols_of(dataset),
             self.series_of(dataset),
-            self.columns(Table::Profiles, &["time", "duration_nanos", "profile_id", "sample_count"], one(&profiles)),
+            self.columns(Table::Profiles, &of_profiles, one(&profiles)),
             self.columns(Table::Samples, &["stacktrace_id", "value", "span_id", "trace_id"], one(&samples)),
         )?;
         let hidden = self.hidden.clone();
@@ -111,7 +116,21 @@ fn decode(
         true => fixed_or_zero(sample_columns, "trace_id", rows, u128::from_be_bytes)?,
         false => Vec::new(),
     };
-    Ok(Whole { symbols, series, deleted: Vec::new(), times, durations, ids, ends, stacks, values, spans, traces })
+    let annotations = annotations::of(profile_columns, std::slice::from_ref(&profiles))?;
+    Ok(Whole {
+        symbols,
+        series,
+        deleted: Vec::new(),
+        times,
+        durations,
+        ids,
+        ends,
+        stacks,
+        values,
+        spans,
+        traces,
+        annotations,
+    })
 }
 
 fn fixed_or_zero<const N: usize, T: Default>(
@@ -171,6 +190,7 @@ impl Whole {
             values: Values::Wide(&self.values[samples.clone()]),
             span_ids: links(&self.spans, samples.clone()),
             trace_ids: links(&self.traces, samples),
+            annotations: self.annotations.get(profile).map_or(&[], Vec::as_slice),
         }
     }
 

@@ -156,7 +156,7 @@ struct Sorted {
 }
 
 impl Sorted {
-    fn profile<'s>(&'s mut self, new: &[u32], profile: &ProfileInput<'_>) -> ProfileInput<'s> {
+    fn profile<'s>(&'s mut self, new: &[u32], profile: &ProfileInput<'s>) -> ProfileInput<'s> {
         let id = |i: usize| new[profile.stacks[i] as usize];
         self.stacks.clear();
         self.values.clear();
@@ -193,6 +193,7 @@ impl Sorted {
             values: Values::Wide(&self.values),
             span_ids: &self.spans,
             trace_ids: &self.traces,
+            annotations: profile.annotations,
         }
     }
 }

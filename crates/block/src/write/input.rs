@@ -1,6 +1,6 @@
 //! What a block is made of, borrowed from whoever holds it.
 
-use flamestore_model::{Labels, ProfileId, Values};
+use flamestore_model::{Annotation, Labels, ProfileId, Values};
 use flamestore_symbols::Symbols;
 
 /// The profiles of one service. Read several times over, in the same order each time.
@@ -36,4 +36,5 @@ pub struct ProfileInput<'a> {
     pub span_ids: &'a [u64],
     /// 0: none. As long as `stacks`, or empty.
     pub trace_ids: &'a [u128],
+    pub annotations: &'a [Annotation],
 }

@@ -50,6 +50,7 @@ pub(crate) struct Survey {
     pub(crate) samples: u64,
     pub(crate) spans: bool,
     pub(crate) traces: bool,
+    pub(crate) annotations: bool,
     /// Label name → number of values.
     pub(crate) labels: BTreeMap<String, u64>,
     seen: Seen,
@@ -150,6 +151,7 @@ impl Profiles for Survey {
         self.samples += samples;
         self.spans |= profile.span_ids.iter().any(|id| *id != 0);
         self.traces |= profile.trace_ids.iter().any(|id| *id != 0);
+        self.annotations |= !profile.annotations.is_empty();
         Ok(())
     }
 }

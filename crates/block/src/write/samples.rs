@@ -3,7 +3,7 @@
 use flamestore_model::Fault;
 use parquet::data_type::ByteArray;
 
-use crate::layout::Table;
+use crate::layout::{Optional, Table};
 use crate::spill::Spill;
 use crate::write::input::ProfileInput;
 use crate::write::runs::{MAX_GROUP_ROWS, Run, Survey, groups};
@@ -34,7 +34,7 @@ impl Samples {
     pub(crate) fn new(surveys: &[Survey], spill: Option<Spill>) -> Result<Self, Fault> {
         let spans = surveys.iter().any(|s| s.spans);
         let traces = surveys.iter().any(|s| s.traces);
-        let table = TableWriter::with_links(Table::Samples, spill, spans, traces)?;
+        let table = TableWriter::with(Table::Samples, spill, Optional { spans, traces, ..Optional::default() })?;
         let runs: Vec<&Run> = surveys.iter().flat_map(|s| &s.runs).collect();
         let planned = groups(runs.iter().map(|run| run.samples)).into_iter().map(|group| {
             let runs = &runs[group];

@@ -3,7 +3,7 @@
 use flamestore_model::{Fault, Labels};
 use parquet::data_type::ByteArray;
 
-use crate::layout::Table;
+use crate::layout::{Optional, Table};
 use crate::spill::Spill;
 use crate::write::input::ProfileInput;
 use crate::write::runs::SeriesSurvey;
@@ -67,12 +67,15 @@ impl Series {
 
 pub(crate) struct ProfileRows {
     table: TableWriter,
+    annotations: bool,
     next_row: u32,
 }
 
 impl ProfileRows {
-    pub(crate) fn new(spill: Option<Spill>) -> Result<Self, Fault> {
-        Ok(ProfileRows { table: TableWriter::new(Table::Profiles, spill)?, next_row: 0 })
+    /// `annotations`: whether some profile has one.
+    pub(crate) fn new(spill: Option<Spill>, annotations: bool) -> Result<Self, Fault> {
+        let table = TableWriter::with(Table::Profiles, spill, Optional { annotations, ..Optional::default() })?;
+        Ok(ProfileRows { table, annotations, next_row: 0 })
     }
 
     pub(crate) fn dataset(&mut self) -> Result<(), Fault> {
@@ -98,6 +101,9 @@ impl ProfileRows {
         g.fixed(6, &profile.profile_id.0);
         g.i64(7, profile.values.total());
         g.u32(8, u32::try_from(profile.stacks.len()).map_err(|_| too_many_samples())?);
+        if self.annotations {
+            g.map(9, 10, profile.annotations.iter().map(|a| (&*a.key, &*a.value)));
+        }
         g.rows(1)?;
         self.next_row = row.checked_add(1).ok_or_else(changed)?;
         Ok(row)

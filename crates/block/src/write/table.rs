@@ -15,7 +15,7 @@ use parquet::file::properties::{EnabledStatistics, WriterProperties, WriterPrope
 use parquet::file::writer::{SerializedFileWriter, SerializedPageWriter, TrackedWrite};
 use parquet::schema::types::{ColumnDescPtr, ColumnPath, TypePtr};
 
-use crate::layout::{Column, Encode, SPAN_ID, TRACE_ID, Table, VERSION};
+use crate::layout::{Column, Encode, Optional, Table, VERSION};
 use crate::meta::File;
 use crate::refusal::unwritable;
 use crate::spill::Spill;
@@ -62,15 +62,14 @@ pub(crate) struct TableWriter {
 
 impl TableWriter {
     pub(crate) fn new(table: Table, spill: Option<Spill>) -> Result<Self, Fault> {
-        Self::with_links(table, spill, false, false)
+        Self::with(table, spill, Optional::default())
     }
 
-    /// With the optional columns of samples.
-    pub(crate) fn with_links(table: Table, spill: Option<Spill>, spans: bool, traces: bool) -> Result<Self, Fault> {
+    /// With optional columns.
+    pub(crate) fn with(table: Table, spill: Option<Spill>, optional: Optional) -> Result<Self, Fault> {
         let mut columns = table.columns();
-        columns.extend(spans.then_some(SPAN_ID));
-        columns.extend(traces.then_some(TRACE_ID));
-        let schema: TypePtr = table.schema(spans, traces)?;
+        columns.extend(optional.columns());
+        let schema: TypePtr = table.schema(optional)?;
         let properties = properties(table, &columns, &[]).map_err(unwritable(table.file()))?;
         let file = SerializedFileWriter::new(Sink::new(spill), schema, properties).map_err(unwritable(table.file()))?;
         Ok(TableWriter { table, columns, file, open: None })

@@ -1,7 +1,7 @@
 //! Profiles held in plain vectors, as input for the writer and as the truth to compare with.
 
 use flamestore_block::{DatasetInput, ProfileInput, SeriesInput};
-use flamestore_model::{Labels, ProfileId, Values};
+use flamestore_model::{Annotation, Labels, ProfileId, Values};
 use flamestore_symbols::Symbols;
 use flamestore_symbols::tables::{NO_MAPPING, ROOT};
 
@@ -30,6 +30,7 @@ pub(crate) struct Profile {
     pub(crate) narrow: Option<Vec<u32>>,
     pub(crate) span_ids: Vec<u64>,
     pub(crate) trace_ids: Vec<u128>,
+    pub(crate) annotations: Vec<Annotation>,
 }
 
 impl Dataset {
@@ -62,6 +63,7 @@ impl DatasetInput for Dataset {
                 values: p.narrow.as_ref().map_or(Values::Wide(&p.values), |n| Values::Narrow(n)),
                 span_ids: &p.span_ids,
                 trace_ids: &p.trace_ids,
+                annotations: &p.annotations,
             })),
         }))
     }

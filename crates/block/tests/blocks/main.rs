@@ -1,5 +1,6 @@
 //! Blocks against a naive account of what was put in.
 
+mod annotated;
 mod commit;
 mod corruption;
 mod golden;

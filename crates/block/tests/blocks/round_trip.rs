@@ -51,7 +51,7 @@ async fn same_answers(block: &Block, datasets: &[Dataset], query: &TreeQuery) {
     assert_eq!(series, naive::series(datasets, &query.select), "series of {query:?}");
 }
 
-fn runtime() -> tokio::runtime::Runtime {
+pub(crate) fn runtime() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_multi_thread().worker_threads(2).build().unwrap()
 }
 

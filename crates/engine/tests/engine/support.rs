@@ -89,6 +89,7 @@ impl Spec {
                 spy: Spy::Other,
             },
             series: (0..2).map(|i| StoredSeries { labels: self.labels(i), group: 0, column: i as u32 }).collect(),
+            annotations: Vec::new(),
             decoded: None,
         }
     }

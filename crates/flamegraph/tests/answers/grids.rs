@@ -15,7 +15,11 @@ fn series(labels: &[(&str, &str)], points: &[(i64, i64)]) -> SeriesPoints {
         total: *total,
         profile_id: ProfileId::v7((T0 + ms) as u64, 1),
     };
-    SeriesPoints { labels: Labels::from_pairs(labels.iter().copied()), points: points.iter().map(point).collect() }
+    SeriesPoints {
+        labels: Labels::from_pairs(labels.iter().copied()),
+        points: points.iter().map(point).collect(),
+        notes: Vec::new(),
+    }
 }
 
 fn recorded() -> Vec<SeriesPoints> {

@@ -14,7 +14,9 @@ use flamestore_compactor::{Compactor, CompactorConfig, Disk, Flush, Follow, Obse
 use flamestore_engine::{Engine, EngineConfig};
 use flamestore_index::Why;
 use flamestore_limits::{Limits, Overrides};
-use flamestore_model::{Fault, Labels, ProfileId, ProfileType, Select, StoredSeries, TenantId, TimeRange, TreeQuery};
+use flamestore_model::{
+    Annotation, Fault, Labels, ProfileId, ProfileType, Select, StoredSeries, TenantId, TimeRange, TreeQuery,
+};
 use flamestore_objstore::{Bucket, Faulty, Verdict};
 use flamestore_pprof::encode::{Label, Writer};
 use flamestore_pprof::{NormalizeOptions, Spy};
@@ -207,6 +209,7 @@ impl World {
                 spy: Spy::Other,
             },
             series: vec![StoredSeries { labels, group: 0, column: 0 }],
+            annotations: annotations_of(value + 1),
             decoded: None,
         };
         // The log is on a disk that does not fail here.
@@ -225,6 +228,7 @@ impl World {
             let mut lines = Vec::new();
             for mut s in self.engine().points(&tenant, &query).await.unwrap().value {
                 s.points.sort_by_key(|p| (p.time_nanos, p.profile_id));
+                s.notes.sort_by(|a, b| (a.time_nanos, &a.annotation).cmp(&(b.time_nanos, &b.annotation)));
                 lines.push(format!("{s:?}"));
             }
             for mut s in self.engine().spans(&tenant, &query.select).await.unwrap().value {
@@ -266,11 +270,23 @@ impl World {
                 assert!(found.insert(p.profile_id, p.total).is_none(), "{when}: a profile counts twice");
             }
             assert_eq!(found, expected, "{when}: tenant {t}");
+            let notes = points.value.iter().flat_map(|s| &s.notes);
+            let mut notes: Vec<_> = notes.map(|n| (n.time_nanos, n.annotation.clone())).collect();
+            let of = |p: &Pushed| annotations_of(p.value).into_iter().map(|a| (p.time, a)).collect::<Vec<_>>();
+            let mut noted: Vec<_> = self.pushed.iter().filter(|p| expected.contains_key(&p.id)).flat_map(of).collect();
+            notes.sort();
+            noted.sort();
+            assert_eq!(notes, noted, "{when}: tenant {t}");
             let tree = self.engine().tree(&tenant, &query).await.unwrap().value;
             assert_eq!(tree.total(), expected.values().sum::<i64>(), "{when}: tenant {t}");
         }
         self.struck.checks.fetch_add(1, SeqCst);
     }
+}
+
+/// Every third profile has some, by its total.
+fn annotations_of(total: i64) -> Vec<Annotation> {
+    if total % 3 == 0 { vec![Annotation::new("sampled", format!("{{\"body\":{}}}", total % 2))] } else { Vec::new() }
 }
 
 pub(crate) fn runtime() -> tokio::runtime::Runtime {
