@@ -23,6 +23,33 @@ pub(crate) enum Table {
     FnTree,
     Locations,
     Functions,
+    /// Optional: buckets of time and what is in them.
+    RollUp(Resolution),
+    /// The sums of those buckets by stack.
+    RollUpSamples(Resolution),
+}
+
+/// How long the buckets of a roll-up are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) enum Resolution {
+    /// As long as the block: a bucket for a whole series, or for all series of a profile type.
+    Block,
+    Hour,
+    FiveMinutes,
+}
+
+impl Resolution {
+    /// From long to short.
+    pub(crate) const ALL: [Resolution; 3] = [Resolution::Block, Resolution::Hour, Resolution::FiveMinutes];
+
+    /// The length of a bucket, which starts at a multiple of it. `None`: there is no such grid.
+    pub(crate) const fn nanos(self) -> Option<i64> {
+        match self {
+            Resolution::Block => None,
+            Resolution::Hour => Some(3_600_000_000_000),
+            Resolution::FiveMinutes => Some(300_000_000_000),
+        }
+    }
 }
 
 /// How the values of a column are encoded before zstd.
@@ -87,6 +114,7 @@ impl Optional {
 }
 
 impl Table {
+    /// Those that every block has.
     pub(crate) const ALL: [Table; 7] = [
         Table::Series,
         Table::Profiles,
@@ -106,6 +134,12 @@ impl Table {
             Table::FnTree => "fn_tree",
             Table::Locations => "locations",
             Table::Functions => "functions",
+            Table::RollUp(Resolution::Block) => "rollup_block",
+            Table::RollUp(Resolution::Hour) => "rollup_1h",
+            Table::RollUp(Resolution::FiveMinutes) => "rollup_5m",
+            Table::RollUpSamples(Resolution::Block) => "rollup_block_samples",
+            Table::RollUpSamples(Resolution::Hour) => "rollup_1h_samples",
+            Table::RollUpSamples(Resolution::FiveMinutes) => "rollup_5m_samples",
         }
     }
 
@@ -118,6 +152,12 @@ impl Table {
             Table::FnTree => "fn_tree.parquet",
             Table::Locations => "locations.parquet",
             Table::Functions => "functions.parquet",
+            Table::RollUp(Resolution::Block) => "rollup_block.parquet",
+            Table::RollUp(Resolution::Hour) => "rollup_1h.parquet",
+            Table::RollUp(Resolution::FiveMinutes) => "rollup_5m.parquet",
+            Table::RollUpSamples(Resolution::Block) => "rollup_block_samples.parquet",
+            Table::RollUpSamples(Resolution::Hour) => "rollup_1h_samples.parquet",
+            Table::RollUpSamples(Resolution::FiveMinutes) => "rollup_5m_samples.parquet",
         }
     }
 
@@ -185,6 +225,24 @@ impl Table {
                 column("system_name", FrontCoded),
                 column("filename", Dictionary),
                 column("start_line", Plain),
+            ],
+            Table::RollUp(_) => vec![
+                column("profile_type", Dictionary),
+                column("series_id", Delta),
+                column("rollup_row", Delta),
+                column("time", Delta),
+                column("profile_count", Delta),
+                column("first_profile", Delta),
+                column("sample_count", Delta),
+                column("first_sample", Delta),
+                column("rollup_sample_count", Delta),
+                column("first_rollup_sample", Delta),
+                column("total_value", Plain),
+            ],
+            Table::RollUpSamples(_) => vec![
+                Column { statistics: true, ..bulk("rollup_row", Delta, 1) },
+                bulk("stacktrace_id", Plain, 3),
+                bulk("value", Plain, 1),
             ],
         };
         std::iter::once(SERVICE).chain(own).collect()
@@ -255,6 +313,24 @@ impl Table {
                  optional binary filename (STRING);
                  required int64 start_line;"
             }
+            Table::RollUp(_) => {
+                "required binary profile_type (STRING);
+                 optional int32 series_id (INTEGER(32,false));
+                 required int32 rollup_row (INTEGER(32,false));
+                 required int64 time (TIMESTAMP(NANOS,true));
+                 required int32 profile_count (INTEGER(32,false));
+                 required int32 first_profile (INTEGER(32,false));
+                 required int64 sample_count (INTEGER(64,false));
+                 required int64 first_sample (INTEGER(64,false));
+                 required int32 rollup_sample_count (INTEGER(32,false));
+                 required int64 first_rollup_sample (INTEGER(64,false));
+                 required int64 total_value;"
+            }
+            Table::RollUpSamples(_) => {
+                "required int32 rollup_row (INTEGER(32,false));
+                 required int32 stacktrace_id (INTEGER(32,false));
+                 required int64 value;"
+            }
         };
         let span = if optional.spans { "optional fixed_len_byte_array(8) span_id;" } else { "" };
         let trace = if optional.traces { "optional fixed_len_byte_array(16) trace_id;" } else { "" };
@@ -280,6 +356,9 @@ impl Table {
             Table::Profiles => &[0, 1, 2, 4, 6],
             Table::Samples => &[0, 1, 2],
             Table::Locations => &[0, 1, 2],
+            // By profile type and series too, but for the sums of all series, which come after them.
+            Table::RollUp(_) => &[0, 3],
+            Table::RollUpSamples(_) => &[0, 1, 2],
             Table::Stacktraces | Table::FnTree | Table::Functions => &[0, 1],
         }
     }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use flamestore_model::{Fault, TenantId, TimeRange};
 use serde::{Deserialize, Serialize};
 
-use crate::layout::{Table, VERSION};
+use crate::layout::{Resolution, Table, VERSION};
 use crate::refusal::corrupt;
 use crate::ulid::Ulid;
 
@@ -78,6 +78,39 @@ pub struct DatasetRows {
     pub fn_tree: Rows,
     pub locations: Rows,
     pub functions: Rows,
+    /// Only compacted blocks have roll-ups; absent: none. Since they were built.
+    #[serde(default, skip_serializing_if = "Rows::is_none")]
+    pub rollup_block: Rows,
+    #[serde(default, skip_serializing_if = "Rows::is_none")]
+    pub rollup_block_samples: Rows,
+    #[serde(default, skip_serializing_if = "Rows::is_none")]
+    pub rollup_1h: Rows,
+    #[serde(default, skip_serializing_if = "Rows::is_none")]
+    pub rollup_1h_samples: Rows,
+    #[serde(default, skip_serializing_if = "Rows::is_none")]
+    pub rollup_5m: Rows,
+    #[serde(default, skip_serializing_if = "Rows::is_none")]
+    pub rollup_5m_samples: Rows,
+}
+
+impl DatasetRows {
+    pub(crate) fn of(&self, table: Table) -> Rows {
+        match table {
+            Table::Series => self.series,
+            Table::Profiles => self.profiles,
+            Table::Samples => self.samples,
+            Table::Stacktraces => self.stacktraces,
+            Table::FnTree => self.fn_tree,
+            Table::Locations => self.locations,
+            Table::Functions => self.functions,
+            Table::RollUp(Resolution::Block) => self.rollup_block,
+            Table::RollUp(Resolution::Hour) => self.rollup_1h,
+            Table::RollUp(Resolution::FiveMinutes) => self.rollup_5m,
+            Table::RollUpSamples(Resolution::Block) => self.rollup_block_samples,
+            Table::RollUpSamples(Resolution::Hour) => self.rollup_1h_samples,
+            Table::RollUpSamples(Resolution::FiveMinutes) => self.rollup_5m_samples,
+        }
+    }
 }
 
 /// `[first, count]`.
@@ -87,6 +120,10 @@ pub struct Rows(pub u64, pub u64);
 impl Rows {
     pub(crate) fn range(self) -> std::ops::Range<u64> {
         self.0..self.0.saturating_add(self.1)
+    }
+
+    fn is_none(&self) -> bool {
+        self.1 == 0
     }
 }
 
@@ -148,6 +185,12 @@ impl Meta {
     /// The key of one of the block's files.
     pub fn key(&self, file: &str) -> String {
         format!("{}/blocks/{}/{file}", self.tenant, self.ulid)
+    }
+
+    /// Whether any query can be answered from roll-ups.
+    pub(crate) fn has_roll_ups(&self) -> bool {
+        let rolled = |rows: &DatasetRows| Resolution::ALL.iter().any(|r| !rows.of(Table::RollUp(*r)).is_none());
+        self.datasets.iter().any(|dataset| rolled(&dataset.rows))
     }
 
     pub(crate) fn file(&self, table: Table) -> Result<&File, Fault> {

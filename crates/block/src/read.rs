@@ -11,6 +11,7 @@ mod file;
 mod hidden;
 mod object;
 mod pick;
+mod rollup;
 mod samples;
 mod series;
 mod symbols;
@@ -22,7 +23,9 @@ use std::sync::Arc;
 use flamestore_flamegraph::heatmap::{Observed, ObservedSeries};
 use flamestore_flamegraph::{ProfileMerge, TreeMerger, fold};
 use flamestore_model::labels::names;
-use flamestore_model::{Fault, Filter, Note, Point, Select, SeriesInfo, SeriesPoints, StackFilter, TenantId, TreeQuery};
+use flamestore_model::{
+    Fault, Filter, Note, Point, Select, SeriesInfo, SeriesPoints, StackFilter, TenantId, TreeQuery,
+};
 use flamestore_objstore::Bucket;
 use flamestore_symbols::Symbols;
 use flamestore_symbols::wanted::wanted;
@@ -34,9 +37,11 @@ pub use hidden::Hidden;
 pub use samples::FETCH_ROWS;
 pub use whole::Whole;
 
+use crate::layout::Table;
 use crate::meta::{Dataset, Meta};
 use crate::refusal::corrupt;
 use pick::PickedProfile;
+use rollup::{Rolled, joined};
 use samples::{Ids, Wanted};
 
 /// Datasets of one block that are read at the same time.
@@ -50,6 +55,8 @@ pub struct Block {
     meta: Arc<Meta>,
     cache: Arc<BlockCache>,
     hidden: Arc<[Hidden]>,
+    /// Roll-ups are left aside.
+    raw_only: bool,
 }
 
 impl Block {
@@ -58,7 +65,7 @@ impl Block {
         if meta.tenant != tenant.as_str() {
             return Err(Fault::internal(format!("block {} is not one of tenant {tenant}", meta.ulid)));
         }
-        Ok(Block { bucket, tenant, meta, cache, hidden: Arc::default() })
+        Ok(Block { bucket, tenant, meta, cache, hidden: Arc::default(), raw_only: false })
     }
 
     /// The same block without some of its profiles.
@@ -214,14 +221,18 @@ impl Block {
     /// The matching values of a dataset by stack id, modulo 2^64. `None`: no profile matches.
     async fn sums(&self, dataset: usize, filter: &Filter<'_>) -> Result<Option<Vec<i64>>, Fault> {
         let rows = self.series_of(dataset).await?;
-        let picked = self.pick(dataset, &rows, filter, false).await?;
-        if picked.samples.is_empty() {
+        let matching = self.matching(dataset, &rows, filter)?;
+        let Rolled { taken, left } = self.roll_up(dataset, &rows, filter, matching).await?;
+        let picked = self.pick_from(&rows, filter, left, false).await?;
+        if picked.samples.is_empty() && taken.is_empty() {
             return Ok(None);
         }
-        let stacks = self.stack_count(dataset)?;
-        let object = self.meta.key("samples.parquet");
-        let sums = self
-            .scan(&picked.joined_samples(), filter, Ids::AsFiltered, vec![0i64; stacks], move |sums, _, wanted| {
+        let mut reads = vec![(Table::Samples, joined(picked.samples))];
+        reads.extend(taken.into_iter().map(|(resolution, rows)| (Table::RollUpSamples(resolution), rows)));
+        let mut sums = vec![0i64; self.stack_count(dataset)?];
+        for (table, rows) in reads {
+            let object = self.meta.key(table.file());
+            let add = move |sums: &mut Vec<i64>, _: usize, wanted: Wanted<'_>| {
                 wanted.each(|stack, value| {
                     let sum =
                         sums.get_mut(stack as usize).ok_or_else(|| corrupt(&object, "a stack id is too large"))?;
@@ -229,8 +240,9 @@ impl Block {
                     *sum = sum.wrapping_add(value);
                     Ok(())
                 })
-            })
-            .await?;
+            };
+            sums = self.scan(table, &rows, filter, Ids::AsFiltered, sums, add).await?;
+        }
         Ok(Some(sums))
     }
 
@@ -243,6 +255,7 @@ impl Block {
     ) -> Result<Vec<Option<i64>>, Fault> {
         let object = self.meta.key("samples.parquet");
         self.scan(
+            Table::Samples,
             &picked.samples,
             filter,
             Ids::AsFiltered,
@@ -282,7 +295,7 @@ impl Block {
             }
             Ok(())
         };
-        self.scan(&picked.samples, filter, Ids::All, sums, visit).await
+        self.scan(Table::Samples, &picked.samples, filter, Ids::All, sums, visit).await
     }
 
     async fn wanted_stacks(&self, dataset: usize, filter: &StackFilter) -> Result<Option<WantedStacks>, Fault> {

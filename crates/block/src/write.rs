@@ -7,6 +7,7 @@ mod held;
 mod input;
 mod pieces;
 mod renumber;
+mod rollup;
 mod runs;
 mod samples;
 mod series;
@@ -19,6 +20,7 @@ use flamestore_model::{Fault, Labels, TenantId};
 use parquet::data_type::ByteArray;
 
 pub use input::{DatasetInput, ProfileInput, SeriesInput};
+pub use rollup::MIN_FOLD;
 pub use runs::MAX_GROUP_ROWS;
 pub use sink::{Content, MAX_HELD_BYTES};
 
@@ -27,6 +29,7 @@ use crate::meta::{Dataset, DatasetRows, Meta, Origin, Rows, Stats};
 use crate::spill::Spill;
 use crate::ulid::Ulid;
 use held::Held;
+use rollup::RollUps;
 use runs::Survey;
 use samples::Samples;
 use series::{ProfileRows, Series, changed};
@@ -94,12 +97,15 @@ pub fn write_streams(
         profiles: ProfileRows::new(spill.cloned(), surveys.iter().any(|s| s.annotations))?,
         samples: Samples::new(&surveys, spill.cloned())?,
         symbols: SymbolTables::new(spill)?,
+        // A flushed block is soon merged with others, and its series are short.
+        roll_ups: if block.level > 0 { Some(RollUps::new(spill)?) } else { None },
         told,
     };
     let mut described = Described::default();
     for (dataset, survey) in datasets.iter_mut().zip(surveys).filter(|(_, survey)| survey.profiles > 0) {
         let rows = writer.dataset(&mut **dataset, &survey)?;
-        described.add(dataset.service_name(), survey, &rows);
+        let rolled = writer.roll_ups.as_mut().map_or(Ok(DatasetRows::default()), RollUps::end_dataset)?;
+        described.add(dataset.service_name(), survey, &rows, rolled);
     }
     writer.finish(block, described.datasets).map(Some)
 }
@@ -110,6 +116,7 @@ struct Writer<'t> {
     profiles: ProfileRows,
     samples: Samples,
     symbols: SymbolTables,
+    roll_ups: Option<RollUps>,
     told: &'t mut dyn FnMut(usize) -> Result<(), Fault>,
 }
 
@@ -131,12 +138,13 @@ impl Writer<'_> {
 
     fn tell(&mut self) -> Result<(), Fault> {
         let held = self.series.held_bytes() + self.profiles.held_bytes();
-        (self.told)(held + self.samples.held_bytes() + self.symbols.held_bytes())
+        let rolled = self.roll_ups.as_ref().map_or(0, RollUps::held_bytes);
+        (self.told)(held + self.samples.held_bytes() + self.symbols.held_bytes() + rolled)
     }
 
     fn finish(self, block: &BlockMeta, datasets: Vec<Dataset>) -> Result<Written, Fault> {
         let symbols = self.symbols.finish()?;
-        let encoded: [(Table, Encoded); 7] = [
+        let mut encoded: Vec<(Table, Encoded)> = vec![
             (Table::Series, self.series.finish()?),
             (Table::Profiles, self.profiles.finish()?),
             (Table::Samples, self.samples.finish()?),
@@ -145,6 +153,9 @@ impl Writer<'_> {
             (Table::Locations, symbols.locations),
             (Table::Functions, symbols.functions),
         ];
+        if let Some(roll_ups) = self.roll_ups {
+            encoded.extend(roll_ups.finish()?);
+        }
         let described: Vec<_> = encoded.iter().map(|(table, encoded)| encoded.describe(table.file())).collect();
         let meta = Meta {
             version: VERSION,
@@ -196,11 +207,17 @@ impl Profiles for Writing<'_, '_> {
         if let Some((labels, profile_type)) = self.series.take() {
             let survey = self.surveys.next().ok_or_else(changed)?;
             let id = writer.series.series(&self.service, &profile_type, &labels, survey)?;
+            if let Some(roll_ups) = &mut writer.roll_ups {
+                roll_ups.series(&self.service, &profile_type, id)?;
+            }
             self.open = Some((profile_type, id));
         }
         let (profile_type, series) = self.open.as_ref().ok_or_else(changed)?;
         let row = writer.profiles.profile(&self.service, profile_type, *series, profile)?;
         writer.samples.profile(&self.service, row, profile)?;
+        if let Some(roll_ups) = &mut writer.roll_ups {
+            roll_ups.profile(profile)?;
+        }
         if row.is_multiple_of(PROFILES_UNTOLD) { writer.tell() } else { Ok(()) }
     }
 }
@@ -213,7 +230,8 @@ struct Described {
 }
 
 impl Described {
-    fn add(&mut self, service_name: &str, survey: Survey, symbols: &SymbolRows) {
+    /// `rolled` has only rows of roll-ups.
+    fn add(&mut self, service_name: &str, survey: Survey, symbols: &SymbolRows, rolled: DatasetRows) {
         let mut take = |rows: fn(&mut DatasetRows) -> &mut Rows, count: u64| {
             let at = rows(&mut self.next);
             let taken = Rows(at.0, count);
@@ -228,7 +246,7 @@ impl Described {
             fn_tree: take(|r| &mut r.fn_tree, symbols.fn_tree),
             locations: take(|r| &mut r.locations, symbols.locations),
             functions: take(|r| &mut r.functions, symbols.functions),
-            ..DatasetRows::default()
+            ..rolled
         };
         self.datasets.push(Dataset {
             service_name: service_name.to_owned(),

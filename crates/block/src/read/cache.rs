@@ -10,12 +10,13 @@ use flamestore_symbols::Symbols;
 use quick_cache::Weighter;
 use quick_cache::sync::Cache;
 
-use crate::layout::Table;
+use crate::layout::{Resolution, Table};
 use crate::read::file::Footer;
+use crate::read::rollup::Buckets;
 use crate::read::series::SeriesRows;
 use crate::ulid::Ulid;
 
-/// Footers, series and symbols of recently read blocks, in at most so many bytes. One for the whole process.
+/// Footers, series, roll-ups and symbols of recently read blocks, in at most so many bytes. One for the whole process.
 pub struct BlockCache {
     entries: Cache<Key, Entry, Bytes>,
     asked: AtomicU64,
@@ -38,6 +39,7 @@ pub(crate) enum What {
     /// Enough for flame graphs.
     Names(u32),
     Symbols(u32),
+    RollUp(Resolution, u32),
 }
 
 #[derive(Clone)]
@@ -45,6 +47,7 @@ pub(crate) enum Entry {
     Footer(Arc<Footer>),
     Series(Arc<SeriesRows>),
     Symbols(Arc<Symbols>),
+    RollUp(Arc<Buckets>),
 }
 
 /// Weighs entries in bytes of memory.
@@ -62,6 +65,7 @@ impl Weighter<Key, Entry> for Bytes {
             Entry::Footer(f) => f.bytes(),
             Entry::Series(s) => s.bytes(),
             Entry::Symbols(s) => s.bytes(),
+            Entry::RollUp(b) => b.bytes(),
         };
         ENTRY_BYTES + content as u64
     }

@@ -1,10 +1,13 @@
 //! What a query would read of a block.
 
+use std::ops::Range;
+
 use flamestore_model::{Cost, Fault, Filter, Select};
 
 use crate::layout::Table;
-use crate::meta::DatasetRows;
 use crate::read::Block;
+use crate::read::rollup::Rolled;
+use crate::read::series::SeriesRows;
 
 impl Block {
     /// What answering would read. With `exact`, lists of series are looked through (and stay in the cache); without, nothing
@@ -19,19 +22,21 @@ impl Block {
                 samples: known.samples.1,
                 ..Cost::default()
             };
+            let mut sample_bytes = None;
             if exact {
                 let rows = self.series_of(dataset).await?;
                 let picked = self.pick(dataset, &rows, filter, false).await?;
                 cost.series = picked.series.len() as u64;
                 cost.profiles = picked.counts().into_iter().map(|n| n as u64).sum();
-                cost.samples = picked.samples.iter().map(|rows| rows.end.saturating_sub(rows.start)).sum();
+                cost.samples = count(&picked.samples);
+                sample_bytes = Some(self.sample_bytes(dataset, &rows, filter).await?);
             }
             if cost.profiles == 0 {
                 return Ok(Cost::default());
             }
             cost.index_bytes = self.share(Table::Series, known.series.1)?;
-            cost.profile_bytes =
-                self.share(Table::Profiles, cost.profiles)? + self.share(Table::Samples, cost.samples)?;
+            let raw = self.share(Table::Samples, cost.samples)?;
+            cost.profile_bytes = self.share(Table::Profiles, cost.profiles)? + sample_bytes.unwrap_or(raw).min(raw);
             for (table, rows) in [
                 (Table::Stacktraces, known.stacktraces),
                 (Table::FnTree, known.fn_tree),
@@ -50,24 +55,26 @@ impl Block {
         Ok(sum)
     }
 
+    /// What a merge reads of samples and of the roll-ups in their place.
+    async fn sample_bytes(&self, dataset: usize, rows: &SeriesRows, filter: &Filter<'_>) -> Result<u64, Fault> {
+        let Rolled { taken, left } = self.roll_up(dataset, rows, filter, self.matching(dataset, rows, filter)?).await?;
+        let picked = self.pick_from(rows, filter, left, false).await?;
+        let mut bytes = self.share(Table::Samples, count(&picked.samples))?;
+        for (resolution, sums) in taken {
+            bytes += self.share(Table::RollUpSamples(resolution), count(&sums))?;
+        }
+        Ok(bytes)
+    }
+
     /// The bytes of a file that so many of its rows take on average.
     fn share(&self, table: Table, rows: u64) -> Result<u64, Fault> {
-        let all: u64 = self.meta.datasets.iter().map(|d| of_table(&d.rows, table)).fold(0, u64::saturating_add);
+        let all: u64 = self.meta.datasets.iter().map(|d| d.rows.of(table).1).fold(0, u64::saturating_add);
         let size = self.meta.file(table)?.size;
         let share = u128::from(size) * u128::from(rows) / u128::from(all.max(1));
         Ok(u64::try_from(share).unwrap_or(u64::MAX).min(size))
     }
 }
 
-fn of_table(rows: &DatasetRows, table: Table) -> u64 {
-    let of = match table {
-        Table::Series => rows.series,
-        Table::Profiles => rows.profiles,
-        Table::Samples => rows.samples,
-        Table::Stacktraces => rows.stacktraces,
-        Table::FnTree => rows.fn_tree,
-        Table::Locations => rows.locations,
-        Table::Functions => rows.functions,
-    };
-    of.1
+fn count(ranges: &[Range<u64>]) -> u64 {
+    ranges.iter().map(|rows| rows.end.saturating_sub(rows.start)).sum()
 }

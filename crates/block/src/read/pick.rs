@@ -45,18 +45,15 @@ impl Picked {
         let mut each = each;
         self.series.iter().map(move |s| each.by_ref().take(s.profiles).collect::<Vec<_>>().into_iter())
     }
+}
 
-    /// Neighbouring ranges joined.
-    pub(crate) fn joined_samples(&self) -> Vec<Range<u64>> {
-        let mut out: Vec<Range<u64>> = Vec::new();
-        for r in &self.samples {
-            match out.last_mut() {
-                Some(last) if last.end == r.start => last.end = r.end,
-                _ => out.push(r.clone()),
-            }
-        }
-        out
-    }
+/// Profiles of one series that follow each other, and their samples.
+#[derive(Debug, Clone)]
+pub(crate) struct Piece {
+    /// The series, in the dataset's series rows.
+    pub(crate) row: usize,
+    pub(crate) profiles: Range<u64>,
+    pub(crate) samples: Range<u64>,
 }
 
 impl Block {
@@ -68,38 +65,62 @@ impl Block {
         filter: &Filter<'_>,
         profiles: bool,
     ) -> Result<Picked, Fault> {
+        let pieces = self.matching(dataset, rows, filter)?;
+        self.pick_from(rows, filter, pieces, profiles).await
+    }
+
+    /// Every series that can have matching profiles, from end to end.
+    pub(crate) fn matching(&self, dataset: usize, rows: &SeriesRows, filter: &Filter<'_>) -> Result<Vec<Piece>, Fault> {
         let known = self.dataset(dataset)?.rows;
-        let admitted: Vec<usize> = (0..rows.len()).filter(|i| may_match(filter, &rows[*i])).collect();
-        let deleted: Vec<Vec<TimeRange>> = admitted.iter().map(|i| hidden::times(&self.hidden, &rows[*i])).collect();
-        // Only these need a look at their profiles.
-        let looks =
-            |i: usize, deleted: &[TimeRange]| profiles || !deleted.is_empty() || !filter.takes_all(rows[i].range);
-        let looked_at: Vec<usize> =
-            admitted.iter().zip(&deleted).filter(|(i, deleted)| looks(**i, deleted)).map(|(i, _)| *i).collect();
-        let ranges: Vec<Range<u64>> = looked_at.iter().map(|i| profile_rows(&rows[*i])).collect();
         let inside = |r: &Range<u64>, all: Range<u64>| all.start <= r.start && r.end <= all.end;
-        if ranges.iter().any(|r| !inside(r, known.profiles.range()))
-            || admitted.iter().any(|i| !inside(&sample_rows(&rows[*i]), known.samples.range()))
-        {
+        let admitted = rows.iter().enumerate().filter(|(_, row)| may_match(filter, row));
+        let pieces: Vec<Piece> =
+            admitted.map(|(i, row)| Piece { row: i, profiles: profile_rows(row), samples: sample_rows(row) }).collect();
+        let outside = |piece: &Piece| {
+            !inside(&piece.profiles, known.profiles.range()) || !inside(&piece.samples, known.samples.range())
+        };
+        if pieces.iter().any(outside) {
             return Err(corrupt(&self.meta.key(Table::Series.file()), "a series points outside its dataset"));
         }
-        let mut look = if ranges.is_empty() { Looked::default() } else { self.look(ranges, filter, profiles).await? };
+        Ok(pieces)
+    }
+
+    /// The matching ones of some profiles, in the order of their rows.
+    pub(crate) async fn pick_from(
+        &self,
+        rows: &SeriesRows,
+        filter: &Filter<'_>,
+        pieces: Vec<Piece>,
+        profiles: bool,
+    ) -> Result<Picked, Fault> {
+        let mut looked_at = Vec::new();
+        let pieces: Vec<(Piece, Option<Vec<TimeRange>>)> = pieces
+            .into_iter()
+            .map(|piece| {
+                let row = &rows[piece.row];
+                let deleted = hidden::times(&self.hidden, row);
+                // Only these need a look at their profiles.
+                let looks = profiles || !deleted.is_empty() || !filter.takes_all(row.range);
+                looked_at.extend(looks.then(|| piece.profiles.clone()));
+                (piece, looks.then_some(deleted))
+            })
+            .collect();
+        let mut look =
+            if looked_at.is_empty() { Looked::default() } else { self.look(looked_at, filter, profiles).await? };
 
         let mut picked = Picked::default();
-        let mut at = 0;
-        for (i, deleted) in admitted.into_iter().zip(deleted) {
-            let row = &rows[i];
-            if looked_at.get(at) == Some(&i) {
-                at += 1;
+        for (piece, deleted) in pieces {
+            if let Some(deleted) = deleted {
                 let before = picked.samples.len();
-                look.take(row, filter, &deleted, profiles, &mut picked)?;
+                look.take(&piece, filter, &deleted, profiles, &mut picked)?;
                 let n = picked.samples.len() - before;
                 if n > 0 {
-                    picked.series.push(PickedSeries { row: i, profiles: n });
+                    picked.series.push(PickedSeries { row: piece.row, profiles: n });
                 }
             } else {
-                picked.samples.push(sample_rows(row));
-                picked.series.push(PickedSeries { row: i, profiles: row.profiles as usize });
+                let n = piece.profiles.end - piece.profiles.start;
+                picked.samples.push(piece.samples);
+                picked.series.push(PickedSeries { row: piece.row, profiles: n as usize });
             }
         }
         Ok(picked)
@@ -151,18 +172,18 @@ impl Looked {
     /// Moves the matching profiles of the next series to `picked`.
     fn take(
         &mut self,
-        row: &SeriesRow,
+        piece: &Piece,
         filter: &Filter<'_>,
         deleted: &[TimeRange],
         profiles: bool,
         picked: &mut Picked,
     ) -> Result<(), Fault> {
-        let mine = self.next..self.next + row.profiles as usize;
+        let mine = self.next..self.next + (piece.profiles.end - piece.profiles.start) as usize;
         self.next = mine.end;
-        let mut sample = row.first_sample;
+        let mut sample = piece.samples.start;
         for i in mine {
             let end = sample + u64::from(self.samples[i] as u32);
-            if end > row.first_sample + row.samples {
+            if end > piece.samples.end {
                 return Err(Fault::corrupt("a block's profiles have more samples than their series"));
             }
             if filter.takes(self.times[i], self.ids.get(i)) && !hidden::is_in(deleted, self.times[i]) {

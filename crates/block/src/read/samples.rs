@@ -67,10 +67,11 @@ pub(crate) enum Ids {
 }
 
 impl Block {
-    /// Goes through the samples of `ranges`, which climb; `visit` gets the state, the range's position and samples, some
+    /// Goes through the samples (or sums of a roll-up) of `ranges`, which climb; `visit` gets the state, the range's position and samples, some
     /// thousand at a time.
     pub(crate) async fn scan<S: Send + 'static>(
         &self,
+        table: Table,
         ranges: &[Range<u64>],
         filter: &Filter<'_>,
         ids: Ids,
@@ -84,7 +85,7 @@ impl Block {
         let visit = std::sync::Arc::new(visit);
         for portion in portions(ranges) {
             let rows: Vec<_> = portion.iter().map(|(_, r)| r.clone()).collect();
-            let columns = self.columns(Table::Samples, &paths, &rows).await?;
+            let columns = self.columns(table, &paths, &rows).await?;
             let (links, visit) = (filter.links().clone(), visit.clone());
             state = blocking(move || {
                 let columns = columns.check()?;

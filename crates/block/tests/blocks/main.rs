@@ -7,6 +7,7 @@ mod golden;
 mod held;
 mod made;
 mod naive;
+mod rolled;
 mod round_trip;
 mod shuffled;
 

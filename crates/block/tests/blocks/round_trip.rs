@@ -20,7 +20,7 @@ const SMALL: Size = Size { functions: 12, stacks: 40, pods: 3, profiles: 6, samp
 /// Files too large to be fetched whole, and more than one row group of samples.
 const LARGE: Size = Size { functions: 3000, stacks: 20_000, pods: 3, profiles: 200, samples: 300, links: false };
 
-async fn same_answers(block: &Block, datasets: &[Dataset], query: &TreeQuery) {
+pub(crate) async fn same_answers(block: &Block, datasets: &[Dataset], query: &TreeQuery) {
     let mut tree = TreeMerger::default();
     block.add_tree(query, &mut tree).await.unwrap();
     assert_eq!(naive::stacks_of(&tree.finish()), naive::tree(datasets, query), "tree of {query:?}");
