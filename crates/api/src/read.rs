@@ -3,13 +3,22 @@
 use async_trait::async_trait;
 use flamestore_flamegraph::heatmap::ObservedSeries;
 use flamestore_flamegraph::{ProfileMerge, Tree};
-use flamestore_model::{Fault, QueryCost, Select, SeriesInfo, SeriesPoints, TenantId, TimeRange, TreeQuery};
+use flamestore_model::{Fault, QueryCost, Reads, Select, SeriesInfo, SeriesPoints, TenantId, TimeRange, TreeQuery};
 
 /// An answer, and whether something that should have answered did not.
 #[derive(Debug, Clone)]
 pub struct Answer<T> {
     pub value: T,
     pub partial: bool,
+    /// What was read for it.
+    pub reads: Reads,
+}
+
+impl<T> Answer<T> {
+    /// The same answer in other words.
+    pub fn map<U>(self, say: impl FnOnce(T) -> U) -> Answer<U> {
+        Answer { value: say(self.value), partial: self.partial, reads: self.reads }
+    }
 }
 
 /// Answers from the profiles it holds, each counted exactly once. Never truncates: that happens once, at the root.

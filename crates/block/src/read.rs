@@ -220,7 +220,8 @@ impl Block {
 
     /// The matching values of a dataset by stack id, modulo 2^64. `None`: no profile matches.
     async fn sums(&self, dataset: usize, filter: &Filter<'_>) -> Result<Option<Vec<i64>>, Fault> {
-        let rows = self.series_of(dataset).await?;
+        let (rows, ()) = futures::join!(self.series_of(dataset), self.footers_ahead(dataset, filter));
+        let rows = rows?;
         let matching = self.matching(dataset, &rows, filter)?;
         let Rolled { taken, left } = self.roll_up(dataset, &rows, filter, matching).await?;
         let picked = self.pick_from(&rows, filter, left, false).await?;

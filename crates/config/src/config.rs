@@ -89,6 +89,8 @@ pub struct Storage {
     pub backend: Backend,
     pub prefix: String,
     pub filesystem_dir: PathBuf,
+    /// Requests to a store across a network at a time.
+    pub max_requests: usize,
     pub s3: S3,
     pub gcs: Gcs,
     pub azure: Azure,
@@ -208,6 +210,11 @@ pub struct Querier {
     pub max_queued: usize,
     pub timeout: Duration,
     pub block_cache_bytes: usize,
+    /// 0 = none.
+    pub result_cache_bytes: u64,
+    /// 0 = none; else at least [`MIN_DISK_CACHE_BYTES`].
+    pub disk_cache_bytes: u64,
+    pub disk_cache_dir: PathBuf,
     /// `usize::MAX`: no bound.
     pub max_query_bytes: usize,
 }
@@ -215,6 +222,7 @@ pub struct Querier {
 /// Files with overrides by tenant.
 #[derive(Debug, Clone)]
 pub struct RuntimeConfig {
+    /// Or addresses that begin with `http://` or `https://`.
     pub files: Vec<PathBuf>,
     pub period: Duration,
 }
@@ -249,6 +257,9 @@ const OTLP_HTTP_PORT: u16 = 4318;
 
 impl Config {
     /// Makes the typed values and checks what concerns several keys; each problem is a sentence of its own.
+/// The smallest disk cache that is of use.
+const MIN_DISK_CACHE_BYTES: u64 = 64 << 20;
+
     pub(crate) fn from_values(values: Values, notes: Vec<String>) -> Result<Self, Vec<String>> {
         let read = Read { values: &values };
         let mut problems = Vec::new();
@@ -289,6 +300,14 @@ impl Config {
         let wal_dir = match read.text("ingester.wal_dir") {
             none if none.is_empty() => data_path.join("wal"),
             dir => PathBuf::from(dir),
+        let disk_cache_dir = match read.text("querier.disk_cache_dir") {
+            none if none.is_empty() => data_path.join("disk-cache"),
+            dir => PathBuf::from(dir),
+        };
+        let disk_cache_bytes = read.int("querier.disk_cache_bytes");
+        if (1..MIN_DISK_CACHE_BYTES).contains(&disk_cache_bytes) {
+            problems.push(format!("querier.disk_cache_bytes: must be 0 or at least {MIN_DISK_CACHE_BYTES}"));
+        }
         };
         let config = Config {
             target,
@@ -342,6 +361,7 @@ impl Config {
                 s3: S3 {
                     endpoint: read.text("storage.s3.endpoint"),
                     region: read.text("storage.s3.region"),
+                max_requests: read.size("storage.max_requests").max(1),
                     bucket_name: read.text("storage.s3.bucket_name"),
                     access_key_id: read.text("storage.s3.access_key_id"),
                     secret_access_key: read.secret("storage.s3.secret_access_key"),
@@ -423,6 +443,9 @@ impl Config {
                 max_query_bytes: match read.size("querier.max_query_bytes") {
                     0 => usize::MAX,
                     bytes => bytes,
+                result_cache_bytes: read.int("querier.result_cache_bytes"),
+                disk_cache_bytes,
+                disk_cache_dir,
                 },
             },
             runtime_config: RuntimeConfig {

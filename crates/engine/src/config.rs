@@ -31,6 +31,8 @@ pub struct EngineConfig {
     pub max_parallel_blocks: usize,
     /// The most memory that the sum of one query may take, of each tenant.
     pub max_merge_bytes: usize,
+    /// Memory for finished parts of answers, of blocks that are asked again. 0: none are kept.
+    pub result_cache_bytes: u64,
     /// Descriptions of blocks that are fetched at the same time at the start.
     pub max_parallel_metas: usize,
 }
@@ -50,6 +52,7 @@ impl EngineConfig {
             shutdown_flush_timeout: Duration::from_secs(60),
             max_parallel_blocks: 8,
             max_merge_bytes: flamestore_flamegraph::budget::MAX_MERGE_BYTES,
+            result_cache_bytes: 32 << 20,
             max_parallel_metas: 64,
         }
     }

@@ -22,6 +22,7 @@ use crate::epoch::Epoch;
 use crate::observe::{Observe, Replayed, Stats};
 use crate::push::{blocking, refuse_all};
 use crate::replay::Flushed;
+use crate::results::Results;
 use crate::store::{MaxSeries, State, Store, next_number};
 use crate::{catalog, flushed, identity, replay};
 
@@ -92,10 +93,12 @@ impl Engine {
         let current = Epoch::new(number, wal.next_lsn(), budget.clone());
         let state = State { current, flushing: replayed.epochs, blocks: found.blocks };
         let took = Duration::from_nanos(clock.monotonic_nanos().saturating_sub(started));
+        let results = Results::new(config.result_cache_bytes);
         let store = Store {
             config,
             bucket,
             cache,
+            results: Arc::new(results),
             clock,
             observer,
             max_series: self.max_series.clone(),

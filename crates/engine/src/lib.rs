@@ -18,6 +18,7 @@ mod observe;
 mod push;
 mod record;
 mod replay;
+mod results;
 mod select;
 mod source_version;
 mod store;

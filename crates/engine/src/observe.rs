@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use flamestore_model::{Fault, TenantId};
+use flamestore_model::{Fault, Reads, TenantId};
 
 /// Why heads were cut.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -70,6 +70,8 @@ pub trait Observe: Send + Sync {
     fn replayed(&self, _replayed: &Replayed) {}
     /// A query met a block that is damaged or gone.
     fn unreadable(&self, _tenant: &TenantId, _fault: &Fault) {}
+    /// What one query has read of blocks, whether it was answered or failed.
+    fn read(&self, _tenant: &TenantId, _reads: &Reads) {}
     /// pprofs logged and applied by one push, and refused.
     fn pushed(&self, _tenant: &TenantId, _accepted: usize, _refused: usize) {}
 }
@@ -96,4 +98,10 @@ pub struct Stats {
     pub blocks: usize,
     /// That have blocks.
     pub tenants: usize,
+    /// Footers, series and symbols of blocks, in memory.
+    pub table_cache_bytes: u64,
+    /// Finished parts of answers, in memory.
+    pub result_cache_bytes: u64,
+    /// Parts of files, on the local disk.
+    pub disk_cache_bytes: u64,
 }

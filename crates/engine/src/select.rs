@@ -11,7 +11,9 @@ use flamestore_flamegraph::heatmap::{Observed, ObservedSeries};
 use flamestore_flamegraph::{ProfileMerge, Tree, TreeMerger, budget};
 use flamestore_head::DatasetHead;
 use flamestore_model::labels::names;
-use flamestore_model::{Fault, Kind, Labels, Note, Point, Select, SeriesInfo, SeriesPoints, TenantId, TimeRange, TreeQuery};
+use flamestore_model::{
+    Fault, Kind, Labels, Note, Point, Reads, Select, SeriesInfo, SeriesPoints, TenantId, TimeRange, TreeQuery,
+};
 use foldhash::fast::RandomState;
 use futures::StreamExt;
 use hashbrown::HashMap;
@@ -19,6 +21,7 @@ use hashbrown::hash_map::Entry;
 
 use crate::heads::{TenantHeads, span};
 use crate::push::blocking;
+use crate::results::Results;
 use crate::store::Store;
 
 /// What is gathered from heads and blocks.
@@ -28,7 +31,12 @@ trait Gather: Send + Sized + 'static {
     fn select(query: &Self::Query) -> &Select;
     fn empty() -> Self;
     fn add_head(&mut self, query: &Self::Query, head: &DatasetHead);
-    fn of_block(query: &Self::Query, block: &Block) -> impl Future<Output = Result<Self, Fault>> + Send;
+    /// Finished parts of some kinds are kept in `results`.
+    fn of_block(
+        query: &Self::Query,
+        block: &Block,
+        results: &Results,
+    ) -> impl Future<Output = Result<Self, Fault>> + Send;
     fn merge(&mut self, other: Self);
 
     /// Heap bytes held, where they can be many.
@@ -40,7 +48,7 @@ trait Gather: Send + Sized + 'static {
 impl Store {
     pub(crate) async fn series(&self, tenant: &TenantId, select: &Select) -> Result<Answer<Vec<SeriesInfo>>, Fault> {
         let found: Answer<SeriesTable> = self.gather(tenant, select).await?;
-        Ok(Answer { value: found.value.0.into_values().collect(), partial: found.partial })
+        Ok(found.map(|table| table.0.into_values().collect()))
     }
 
     pub(crate) async fn points(
@@ -49,18 +57,18 @@ impl Store {
         query: &TreeQuery,
     ) -> Result<Answer<Vec<SeriesPoints>>, Fault> {
         let found: Answer<PointTable> = self.gather(tenant, query).await?;
-        Ok(Answer { value: found.value.into_series(), partial: found.partial })
+        Ok(found.map(PointTable::into_series))
     }
 
     pub(crate) async fn spans(&self, tenant: &TenantId, select: &Select) -> Result<Answer<Vec<ObservedSeries>>, Fault> {
         let found: Answer<SpanTable> = self.gather(tenant, select).await?;
-        let series = found.value.0.by_labels.into_iter().map(|(labels, observed)| ObservedSeries { labels, observed });
-        Ok(Answer { value: series.collect(), partial: found.partial })
+        let series = |(labels, observed)| ObservedSeries { labels, observed };
+        Ok(found.map(|table| table.0.by_labels.into_iter().map(series).collect()))
     }
 
     pub(crate) async fn tree(&self, tenant: &TenantId, query: &TreeQuery) -> Result<Answer<Tree>, Fault> {
         let found: Answer<TreeMerger> = self.gather(tenant, query).await?;
-        Ok(Answer { value: found.value.finish(), partial: found.partial })
+        Ok(found.map(TreeMerger::finish))
     }
 
     pub(crate) async fn profile(&self, tenant: &TenantId, query: &TreeQuery) -> Result<Answer<ProfileMerge>, Fault> {
@@ -72,7 +80,7 @@ impl Store {
         let of_blocks = snapshot.blocks.blocks.iter().map(|block| block.meta().range()).reduce(span);
         let of_heads = blocking(move || snapshot.heads.iter().filter_map(|heads| heads.range()).reduce(span)).await?;
         let value = of_blocks.into_iter().chain(of_heads).reduce(span);
-        Ok(Answer { value, partial: snapshot.blocks.partial })
+        Ok(Answer { value, partial: snapshot.blocks.partial, reads: Reads::default() })
     }
 
     async fn gather<G: Gather>(&self, tenant: &TenantId, query: &G::Query) -> Result<Answer<G>, Fault> {
@@ -83,12 +91,28 @@ impl Store {
         let blocks: Vec<Arc<Block>> = snapshot.blocks.blocks.iter().filter(may_match).cloned().collect();
         let max_bytes = self.config.max_merge_bytes;
         let heads = gather_heads::<G>(snapshot.heads, query.clone(), max_bytes);
+        let account = self.bucket.open_account();
         let blocks = async {
             // A task each, so that they use more than one core; dropping the query ends them.
             let mut parts = futures::stream::iter(blocks)
                 .map(|block| {
-                    let query = query.clone();
-                    OwnTask(tokio::spawn(async move { bounded(G::of_block(&query, &block).await?, max_bytes) }))
+                    let (query, results) = (query.clone(), self.results.clone());
+                    let block = block.on(account.clone());
+                    account.block();
+                    let (tenant, observer) = (tenant.clone(), self.observer.clone());
+                    OwnTask(tokio::spawn(async move {
+                        let part = match G::of_block(&query, &block, &results).await {
+                            // Sums are there to save time: without them the samples answer.
+                            Err(fault) if costs_only_its_block(&fault) && block.has_roll_ups() => {
+                                let part = G::of_block(&query, &block.without_roll_ups(), &results).await?;
+                                tracing::error!(%tenant, %fault, "a roll-up cannot be read: its samples are read instead");
+                                observer.unreadable(&tenant, &fault);
+                                part
+                            }
+                            read => read?,
+                        };
+                        bounded(part, max_bytes)
+                    }))
                 })
                 .map(OwnTask::finished)
                 .buffer_unordered(self.config.max_parallel_blocks.max(1));
@@ -111,11 +135,14 @@ impl Store {
             }
             Ok::<_, Fault>((sum, partial))
         };
-        let (mut value, (of_blocks, partial)) = futures::try_join!(heads, blocks)?;
+        let gathered = futures::try_join!(heads, blocks);
+        let reads = account.reads();
+        self.observer.read(tenant, &reads);
+        let (mut value, (of_blocks, partial)) = gathered?;
         if let Some(of_blocks) = of_blocks {
             value = blocking(move || merged(value, of_blocks, max_bytes)).await??;
         }
-        Ok(Answer { value, partial: partial || snapshot.blocks.partial })
+        Ok(Answer { value, partial: partial || snapshot.blocks.partial, reads })
     }
 }
 
@@ -222,7 +249,7 @@ impl Gather for SeriesTable {
         self.add(head.series(query));
     }
 
-    async fn of_block(query: &Select, block: &Block) -> Result<Self, Fault> {
+    async fn of_block(query: &Select, block: &Block, _: &Results) -> Result<Self, Fault> {
         let mut table = Self::empty();
         table.add(block.series(query).await?);
         Ok(table)
@@ -297,7 +324,7 @@ impl Gather for PointTable {
         self.add(head.points(query));
     }
 
-    async fn of_block(query: &TreeQuery, block: &Block) -> Result<Self, Fault> {
+    async fn of_block(query: &TreeQuery, block: &Block, _: &Results) -> Result<Self, Fault> {
         let mut table = Self::empty();
         table.add(block.points(query).await?);
         Ok(table)
@@ -336,7 +363,7 @@ impl Gather for SpanTable {
         self.add(head.spans(query));
     }
 
-    async fn of_block(query: &Select, block: &Block) -> Result<Self, Fault> {
+    async fn of_block(query: &Select, block: &Block, _: &Results) -> Result<Self, Fault> {
         let mut table = Self::empty();
         table.add(block.spans(query).await?);
         Ok(table)
@@ -366,10 +393,13 @@ impl Gather for TreeMerger {
         head.add_tree(query, self);
     }
 
-    async fn of_block(query: &TreeQuery, block: &Block) -> Result<Self, Fault> {
-        let mut merger = Self::empty();
-        block.add_tree(query, &mut merger).await?;
-        Ok(merger)
+    async fn of_block(query: &TreeQuery, block: &Block, results: &Results) -> Result<Self, Fault> {
+        let read = async {
+            let mut merger = Self::empty();
+            block.add_tree(query, &mut merger).await?;
+            Ok(merger)
+        };
+        results.tree(query, block, read).await
     }
 
     fn merge(&mut self, other: Self) {
@@ -396,7 +426,7 @@ impl Gather for ProfileMerge {
         head.add_profile(query, self);
     }
 
-    async fn of_block(query: &TreeQuery, block: &Block) -> Result<Self, Fault> {
+    async fn of_block(query: &TreeQuery, block: &Block, _: &Results) -> Result<Self, Fault> {
         let mut merge = Self::empty();
         block.add_profile(query, &mut merge).await?;
         Ok(merge)

@@ -18,6 +18,7 @@ use crate::epoch::{Epoch, Guard};
 use crate::flushed;
 use crate::heads::TenantHeads;
 use crate::observe::{CutReason, Observe, Stats};
+use crate::results::Results;
 
 /// The most series a tenant may have between two cuts, asked at every push; `None` = no bound.
 pub type MaxSeries = Arc<dyn Fn(&TenantId) -> Option<u64> + Send + Sync>;
@@ -26,6 +27,7 @@ pub(crate) struct Store {
     pub(crate) config: EngineConfig,
     pub(crate) bucket: Bucket,
     pub(crate) cache: Arc<BlockCache>,
+    pub(crate) results: Arc<Results>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) observer: Arc<dyn Observe>,
     pub(crate) max_series: MaxSeries,
@@ -186,6 +188,9 @@ impl Store {
             log_segments: self.wal.segments(),
             blocks: state.blocks.values().map(|b| b.blocks.len()).sum(),
             tenants: state.blocks.len(),
+            table_cache_bytes: self.cache.bytes(),
+            result_cache_bytes: self.results.bytes(),
+            disk_cache_bytes: self.cache.disk_bytes(),
         }
     }
 }

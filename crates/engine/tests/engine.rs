@@ -8,5 +8,7 @@ mod concurrent;
 mod crash;
 #[path = "engine/model.rs"]
 mod model;
+#[path = "engine/results.rs"]
+mod results;
 #[path = "engine/support.rs"]
 mod support;

@@ -36,6 +36,13 @@ struct Index {
     hasher: RandomState,
 }
 
+impl From<Tree> for TreeMerger {
+    /// Begins with a tree that is merged already.
+    fn from(tree: Tree) -> Self {
+        TreeMerger { tree, index: None }
+    }
+}
+
 impl TreeMerger {
     /// Adds one dataset: `self_by_fn_node[i]` is the value of the stacks that fold into node `i` of `fn_tree`.
     /// What folds into the root (stacks without a single function) is left out; so are values beyond the nodes.

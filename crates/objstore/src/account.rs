@@ -57,9 +57,13 @@ impl Account {
     }
 
     /// A block was asked.
-    pub fn block(&self, cached: bool) {
+    pub fn block(&self) {
         self.blocks.fetch_add(1, Relaxed);
-        self.cached_blocks.fetch_add(cached.into(), Relaxed);
+    }
+
+    /// A block that was asked need not be read: its part of the answer was at hand.
+    pub fn block_at_hand(&self) {
+        self.cached_blocks.fetch_add(1, Relaxed);
     }
 
     /// A decoded part of a block was looked up in memory.

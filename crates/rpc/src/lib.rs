@@ -18,6 +18,7 @@ pub mod errors;
 pub mod json;
 pub mod observe;
 pub mod partial;
+pub mod reads;
 pub mod router;
 pub mod tenant;
 

@@ -28,7 +28,7 @@ use crate::health::AlwaysServing;
 use crate::methods::{Method, Methods};
 use crate::observe::{PathLabels, RequestObserver, Unobserved, Watch};
 use crate::tenant::Tenancy;
-use crate::{accept, connect, grpc, gzip, partial};
+use crate::{accept, connect, grpc, gzip, partial, reads};
 
 /// Assembles the doors of a process.
 ///
@@ -179,7 +179,7 @@ impl Front {
         let path = request.uri().clone();
         let method = self.inner.methods.get(path.path());
         let watch = self.watch(&request, method);
-        let answering = partial::marking(self.route(protocol, method, request));
+        let answering = reads::telling(partial::marking(self.route(protocol, method, request)));
         let mut response = match AssertUnwindSafe(answering).catch_unwind().await {
             Ok(response) => response,
             Err(_) => {

@@ -7,7 +7,7 @@ use flamestore_objstore::{Bucket, Environment, azure, environment, gcs, s3};
 
 /// Opens the bucket without asking it anything; `flamestore_objstore::self_test` tries it.
 pub fn open(config: &Config) -> Result<Bucket, Fault> {
-    of(&config.storage, &environment::of_process)
+    Ok(of(&config.storage, &environment::of_process)?.with_max_requests(config.storage.max_requests))
 }
 
 fn of(storage: &Storage, env: Environment<'_>) -> Result<Bucket, Fault> {

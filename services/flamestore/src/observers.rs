@@ -9,7 +9,7 @@ use flamestore_clock::Clock;
 use flamestore_distributor::observe::Received;
 use flamestore_engine::{CutReason, Flushed, Replayed, Stats};
 use flamestore_formats::{Arrival, Notes, TimeRepair};
-use flamestore_model::{Discard, Fault, TenantId};
+use flamestore_model::{Discard, Fault, Reads, TenantId};
 use flamestore_objstore::{Call, Op};
 use flamestore_rpc::{Observed, RequestObserver};
 use flamestore_telemetry::Metrics;
@@ -20,6 +20,10 @@ use flamestore_wal::Batch;
 /// The `bucket` label: there is one bucket in a process.
 const BUCKET: &str = "primary";
 const NANOS_PER_SECOND: f64 = 1e9;
+/// The caches, as the label `cache` names them: footers, series and symbols; finished parts of answers; pages of files.
+const TABLES: &str = "tables";
+const RESULTS: &str = "results";
+const DISK: &str = "disk";
 
 pub(crate) struct Observers {
     metrics: Arc<Metrics>,
@@ -49,6 +53,11 @@ impl Observers {
         self.metrics.wal.size_bytes.set(i64::try_from(stats.log_bytes).unwrap_or(i64::MAX));
         self.metrics.wal.segments.set(gauge(stats.log_segments));
         self.metrics.query.blocks_loaded.set(gauge(stats.blocks));
+        for (cache, bytes) in
+            [(TABLES, stats.table_cache_bytes), (RESULTS, stats.result_cache_bytes), (DISK, stats.disk_cache_bytes)]
+        {
+            self.metrics.query.cache_bytes.with([cache]).set(i64::try_from(bytes).unwrap_or(i64::MAX));
+        }
     }
 }
 
@@ -145,6 +154,21 @@ impl flamestore_engine::Observe for Observers {
     fn flush_failed(&self, tenant: &TenantId, fault: &Fault) {
         self.metrics.head.flushed_blocks_total.with(["failed"]).inc();
         tracing::error!(%tenant, err = %fault, "block not written; it is tried again");
+    }
+
+    fn read(&self, _: &TenantId, reads: &Reads) {
+        let query = &self.metrics.query;
+        query.bucket_requests.observe(reads.requests as f64);
+        query.bucket_bytes.observe(reads.bytes as f64);
+        for (cache, lookups, hits) in [
+            (TABLES, reads.tables, reads.cached_tables),
+            (RESULTS, reads.blocks, reads.cached_blocks),
+            (DISK, reads.pages, reads.cached_pages),
+        ] {
+            query.cache_lookups_total.with([cache]).inc_by(lookups);
+            query.cache_hits_total.with([cache]).inc_by(hits);
+        }
+        query.damaged_pages_total.inc_by(reads.damaged_pages);
     }
 
     fn unreadable(&self, tenant: &TenantId, _: &Fault) {

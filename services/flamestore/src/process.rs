@@ -56,6 +56,7 @@ pub(crate) async fn run(config: Config, clock: Arc<dyn Clock>) -> Result<(), Fau
     let bucket = flamestore_storage::open(&config)?;
     try_out(&bucket, &*chance).await?;
     let bucket = bucket.observed(observers.clone(), clock.clone());
+    let disk = flamestore_ingester::disk_cache(&config, &bucket).await?;
     let overrides = Arc::new(Overrides::new(config.limits.clone()));
     let runtime = Runtime::start(config.runtime_config.clone(), overrides.clone(), metrics.clone())?;
     let engine = flamestore_ingester::engine(
@@ -63,6 +64,7 @@ pub(crate) async fn run(config: Config, clock: Arc<dyn Clock>) -> Result<(), Fau
         IngesterParts {
             overrides: overrides.clone(),
             bucket: bucket.clone(),
+            disk,
             clock: clock.clone(),
             chance: chance.clone(),
             observer: observers.clone(),
@@ -95,6 +97,7 @@ pub(crate) async fn run(config: Config, clock: Arc<dyn Clock>) -> Result<(), Fau
     let frontend = Frontend::new(flamestore_query_frontend::Parts {
         querier: Querier::new(vec![Arc::new(WithoutStripped::new(engine.clone(), shows_stripped))])
             .on_partial(flamestore_rpc::partial::note)
+            .on_reads(flamestore_rpc::reads::note)
             .behind(gate)
             .holding_at_most(config.querier.max_query_bytes),
         overrides: overrides.clone(),

@@ -29,6 +29,7 @@ pub fn engine(config: &Config) -> EngineConfig {
         max_push_wait: config.distributor.push_timeout.max(Duration::from_secs(1)),
         shutdown_flush_timeout: config.server.graceful_shutdown_timeout,
         max_merge_bytes: config.querier.max_query_bytes,
+        result_cache_bytes: config.querier.result_cache_bytes,
         ..defaults
     }
 }

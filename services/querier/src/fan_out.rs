@@ -7,7 +7,9 @@ use flamestore_api::{Answer, Reader};
 use flamestore_flamegraph::budget::{self, MAX_MERGE_BYTES};
 use flamestore_flamegraph::heatmap::ObservedSeries;
 use flamestore_flamegraph::{ProfileMerge, Tree, TreeMerger};
-use flamestore_model::{Fault, Labels, QueryCost, Select, SeriesInfo, SeriesPoints, TenantId, TimeRange, TreeQuery};
+use flamestore_model::{
+    Fault, Labels, QueryCost, Reads, Select, SeriesInfo, SeriesPoints, TenantId, TimeRange, TreeQuery,
+};
 use foldhash::fast::RandomState;
 use futures::stream::{self, StreamExt, TryStreamExt};
 use hashbrown::HashMap;
@@ -22,19 +24,32 @@ pub const MAX_FAN_OUT: usize = 16;
 pub struct Querier {
     readers: Arc<[Arc<dyn Reader>]>,
     on_partial: fn(),
+    on_reads: fn(&Reads),
     gate: Option<Arc<Gate>>,
     max_merge_bytes: usize,
 }
 
 impl Querier {
     pub fn new(readers: Vec<Arc<dyn Reader>>) -> Self {
-        Querier { readers: readers.into(), on_partial: || {}, gate: None, max_merge_bytes: MAX_MERGE_BYTES }
+        Querier {
+            readers: readers.into(),
+            on_partial: || {},
+            on_reads: |_| {},
+            gate: None,
+            max_merge_bytes: MAX_MERGE_BYTES,
+        }
     }
 
     /// Calls `told` in the task of the question whenever an answer lacks something.
     #[must_use]
     pub fn on_partial(self, told: fn()) -> Self {
         Querier { on_partial: told, ..self }
+    }
+
+    /// Tells in the task of the question what was read for it.
+    #[must_use]
+    pub fn on_reads(self, told: fn(&Reads)) -> Self {
+        Querier { on_reads: told, ..self }
     }
 
     /// Lets questions wait where the gate says so.
@@ -57,19 +72,19 @@ impl Querier {
             _ => joined(answers.value.into_iter().flatten()),
         };
         value.sort_unstable_by(|a, b| a.labels.cmp(&b.labels));
-        Ok(Answer { value, partial: answers.partial })
+        Ok(Answer { value, partial: answers.partial, reads: answers.reads })
     }
 
     /// The same series may come more than once, with disjoint points.
     pub async fn points(&self, tenants: &[TenantId], query: &TreeQuery) -> Result<Answer<Vec<SeriesPoints>>, Fault> {
         let answers = self.ask(tenants, |reader, tenant| async move { reader.points(&tenant, query).await }).await?;
-        Ok(Answer { value: answers.value.into_iter().flatten().collect(), partial: answers.partial })
+        Ok(answers.map(|all| all.into_iter().flatten().collect()))
     }
 
     /// The same series may come more than once, with observations of other profiles.
     pub async fn spans(&self, tenants: &[TenantId], select: &Select) -> Result<Answer<Vec<ObservedSeries>>, Fault> {
         let answers = self.ask(tenants, |reader, tenant| async move { reader.spans(&tenant, select).await }).await?;
-        Ok(Answer { value: answers.value.into_iter().flatten().collect(), partial: answers.partial })
+        Ok(answers.map(|all| all.into_iter().flatten().collect()))
     }
 
     pub async fn tree(&self, tenants: &[TenantId], query: &TreeQuery) -> Result<Answer<Tree>, Fault> {
@@ -85,7 +100,7 @@ impl Querier {
                 merger.finish()
             }
         };
-        Ok(Answer { value, partial: answers.partial })
+        Ok(Answer { value, partial: answers.partial, reads: answers.reads })
     }
 
     pub async fn profile(&self, tenants: &[TenantId], query: &TreeQuery) -> Result<Answer<ProfileMerge>, Fault> {
@@ -95,7 +110,7 @@ impl Querier {
             value.merge(one);
             budget::within(value.bytes(), self.max_merge_bytes)?;
         }
-        Ok(Answer { value, partial: answers.partial })
+        Ok(Answer { value, partial: answers.partial, reads: answers.reads })
     }
 
     /// What a query would take, over all tenants and readers.
@@ -106,7 +121,7 @@ impl Querier {
         for cost in answers.value {
             value += cost;
         }
-        Ok(Answer { value, partial: answers.partial })
+        Ok(Answer { value, partial: answers.partial, reads: answers.reads })
     }
 
     /// How many are asked each question.
@@ -146,7 +161,10 @@ impl Querier {
         if partial {
             (self.on_partial)();
         }
-        Ok(Answer { value: answers.into_iter().map(|a| a.value).collect(), partial })
+        let mut reads = Reads::default();
+        answers.iter().for_each(|answer| reads += answer.reads);
+        (self.on_reads)(&reads);
+        Ok(Answer { value: answers.into_iter().map(|a| a.value).collect(), partial, reads })
     }
 }
 

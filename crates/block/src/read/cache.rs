@@ -6,6 +6,7 @@ use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 
 use flamestore_model::{Fault, TenantId};
+use flamestore_objstore::{Account, DiskCache};
 use flamestore_symbols::Symbols;
 use quick_cache::Weighter;
 use quick_cache::sync::Cache;
@@ -19,6 +20,8 @@ use crate::ulid::Ulid;
 /// Footers, series, roll-ups and symbols of recently read blocks, in at most so many bytes. One for the whole process.
 pub struct BlockCache {
     entries: Cache<Key, Entry, Bytes>,
+    /// Below it, what the files are made of.
+    disk: Option<DiskCache>,
     asked: AtomicU64,
     loaded: AtomicU64,
 }
@@ -74,14 +77,28 @@ impl Weighter<Key, Entry> for Bytes {
 impl BlockCache {
     /// The cache is split in parts, one for each few cores; an entry larger than a part is not kept.
     pub fn new(max_bytes: u64) -> Arc<Self> {
+        Self::above(None, max_bytes)
+    }
+
+    /// What is not in memory is looked for on the disk, then in the bucket.
+    pub fn above(disk: Option<DiskCache>, max_bytes: u64) -> Arc<Self> {
         let usual = usize::try_from(max_bytes / USUAL_ENTRY_BYTES).unwrap_or(usize::MAX).max(16);
         let entries = Cache::with_weighter(usual, max_bytes, Bytes);
-        Arc::new(BlockCache { entries, asked: AtomicU64::new(0), loaded: AtomicU64::new(0) })
+        Arc::new(BlockCache { entries, disk, asked: AtomicU64::new(0), loaded: AtomicU64::new(0) })
     }
 
     /// Bytes held.
     pub fn bytes(&self) -> u64 {
         self.entries.weight()
+    }
+
+    /// Bytes of files on the local disk.
+    pub fn disk_bytes(&self) -> u64 {
+        self.disk.as_ref().map_or(0, DiskCache::bytes)
+    }
+
+    pub(crate) fn disk(&self) -> Option<&DiskCache> {
+        self.disk.as_ref()
     }
 
     /// Lookups since the start.
@@ -94,14 +111,25 @@ impl BlockCache {
         self.loaded.load(Relaxed)
     }
 
-    /// The entry, loaded once however many ask for it at the same time.
-    pub(crate) async fn get(&self, key: Key, load: impl Future<Output = Result<Entry, Fault>>) -> Result<Entry, Fault> {
+    /// The entry, loaded once however many ask for it at the same time. The account is that of the query that asks.
+    pub(crate) async fn get(
+        &self,
+        account: Option<&Account>,
+        key: Key,
+        load: impl Future<Output = Result<Entry, Fault>>,
+    ) -> Result<Entry, Fault> {
         self.asked.fetch_add(1, Relaxed);
+        let mut cached = true;
         let load = async {
+            cached = false;
             self.loaded.fetch_add(1, Relaxed);
             load.await
         };
-        self.entries.get_or_insert_async(&key, load).await
+        let found = self.entries.get_or_insert_async(&key, load).await;
+        if let Some(account) = account {
+            account.table(cached);
+        }
+        found
     }
 }
 

@@ -3,13 +3,14 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use flamestore_model::Fault;
+use flamestore_model::{Fault, Filter};
+use flamestore_objstore::Account;
 use parquet::file::metadata::{PageIndexPolicy, ParquetMetaData, ParquetMetaDataReader};
 
-use crate::layout::Table;
+use crate::layout::{Resolution, Table};
 use crate::read::cache::{Entry, Key, What};
 use crate::read::columns::Columns;
-use crate::read::object::{Sparse, fetch};
+use crate::read::object::Sparse;
 use crate::read::{Block, blocking};
 use crate::refusal::{corrupt, unreadable};
 
@@ -75,9 +76,30 @@ impl Footer {
 
 impl Block {
     pub(crate) async fn footer(&self, table: Table) -> Result<Arc<Footer>, Fault> {
+        self.footer_for(self.account(), table).await
+    }
+
+    /// Loads the footers that samples of a dataset, or their sums, are found by, side by side, so that nobody has to wait for
+    /// one after the other. What goes wrong here goes wrong again for whoever needs it.
+    pub(crate) async fn footers_ahead(&self, dataset: usize, filter: &Filter<'_>) {
+        let Ok(known) = self.dataset(dataset) else { return };
+        let whole = filter.takes_all(known.range()) && self.hidden.is_empty();
+        let resolutions: Vec<Resolution> = Resolution::ALL
+            .into_iter()
+            .filter(|r| self.rolls_up(filter) && known.rows.of(Table::RollUp(*r)).1 > 0)
+            .filter(|r| whole == (*r == Resolution::Block))
+            .collect();
+        let mut tables: Vec<Table> =
+            resolutions.iter().flat_map(|r| [Table::RollUp(*r), Table::RollUpSamples(*r)]).collect();
+        tables.extend((!whole).then_some(Table::Profiles));
+        tables.extend((!whole || resolutions.is_empty()).then_some(Table::Samples));
+        drop(futures::future::join_all(tables.into_iter().map(|table| self.footer_for(None, table))).await);
+    }
+
+    async fn footer_for(&self, account: Option<&Account>, table: Table) -> Result<Arc<Footer>, Fault> {
         let key = Key { tenant: self.tenant.clone(), block: self.meta.ulid, what: What::Footer(table) };
         let load = async { self.load_footer(table).await.map(|f| Entry::Footer(Arc::new(f))) };
-        match self.cache.get(key, load).await? {
+        match self.cache.get(account, key, load).await? {
             Entry::Footer(footer) => Ok(footer),
             _ => Err(Fault::internal("block cache: a footer is something else")),
         }
@@ -88,7 +110,7 @@ impl Block {
         let key = self.meta.key(&file.path);
         let small = file.size <= WHOLE_FILE_BYTES;
         let from = if small { 0 } else { file.size - file.tail_bytes.min(file.size) };
-        let fetched = fetch(&self.bucket, key.clone(), file, std::slice::from_ref(&(from..file.size))).await?;
+        let fetched = self.fetch(key.clone(), file, std::slice::from_ref(&(from..file.size))).await?;
         blocking(move || {
             let sparse = fetched.check()?;
             let parquet = ParquetMetaDataReader::new()
@@ -123,6 +145,6 @@ impl Block {
         }
         let columns: Vec<usize> = paths.iter().filter_map(|p| footer.column(p)).collect();
         let pages = footer.pages(&columns, rows).ok_or_else(|| corrupt(&key, "its page index is incomplete"))?;
-        Ok(Columns::fetched(footer, fetch(&self.bucket, key, file, &pages).await?))
+        Ok(Columns::fetched(footer, self.fetch(key, file, &pages).await?))
     }
 }

@@ -2,6 +2,7 @@
 
 use flamestore_model::{Labels, Selector, TimeRange};
 
+use crate::read::Block;
 use crate::read::series::SeriesRow;
 
 /// What one request has deleted.
@@ -14,6 +15,13 @@ pub struct Hidden {
 impl Hidden {
     fn touches(&self, labels: &Labels, range: TimeRange) -> bool {
         self.range.overlaps(range) && self.selector.matches(labels)
+    }
+}
+
+impl Block {
+    /// What this block does not show of what stands in it.
+    pub fn hidden(&self) -> &[Hidden] {
+        &self.hidden
     }
 }
 

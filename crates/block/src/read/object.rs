@@ -1,18 +1,47 @@
 //! Ranges of one file of a block, with their checksums tried.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use bytes::{Buf, Bytes};
 use flamestore_model::Fault;
-use flamestore_objstore::Bucket;
+use flamestore_objstore::{Account, Immutable};
 use parquet::errors::ParquetError;
 use parquet::file::reader::{ChunkReader, Length};
 
 use crate::meta::File;
+use crate::read::Block;
 use crate::refusal::corrupt;
 
-/// Fetches the pieces that cover `wanted`. Their checksums are still to be tried: see [`Fetched::check`].
-pub(crate) async fn fetch(bucket: &Bucket, key: String, file: &File, wanted: &[Range<u64>]) -> Result<Fetched, Fault> {
+impl Block {
+    /// The same block for the reads of one query.
+    #[must_use]
+    pub fn on(&self, account: Arc<Account>) -> Self {
+        Block { bucket: self.bucket.on(account), ..self.clone() }
+    }
+
+    /// Of the query that this block is read for.
+    pub fn account(&self) -> Option<&Account> {
+        self.bucket.account()
+    }
+
+    /// Fetches the pieces of a file that cover `wanted`. Their checksums are still to be tried: see [`Fetched::check`].
+    pub(crate) async fn fetch(&self, key: String, file: &File, wanted: &[Range<u64>]) -> Result<Fetched, Fault> {
+        let pieces = pieces(&key, file, wanted)?;
+        let piece = file.piece_bytes.max(1);
+        let ranges: Vec<Range<u64>> = pieces.iter().map(|r| r.start * piece..(r.end * piece).min(file.size)).collect();
+        let bytes = match self.cache.disk() {
+            Some(disk) => disk.get_ranges(&self.bucket, &immutable(&key, file), &ranges).await?,
+            None => self.bucket.get_ranges(&key, &ranges).await?,
+        };
+        let crcs = pieces.iter().map(|r| file.piece_crc32c[r.start as usize..r.end as usize].to_vec()).collect();
+        let parts = ranges.into_iter().map(|r| r.start).zip(bytes).collect();
+        Ok(Fetched { sparse: Sparse { key, size: file.size, parts }, piece, crcs })
+    }
+}
+
+/// The numbers of the pieces that cover `wanted`, as ranges that climb and do not touch.
+fn pieces(key: &str, file: &File, wanted: &[Range<u64>]) -> Result<Vec<Range<u64>>, Fault> {
     let piece = file.piece_bytes.max(1);
     let mut pieces: Vec<Range<u64>> =
         wanted.iter().filter(|r| r.start < r.end).map(|r| r.start / piece..r.end.div_ceil(piece)).collect();
@@ -25,13 +54,21 @@ pub(crate) async fn fetch(bucket: &Bucket, key: String, file: &File, wanted: &[R
         }
     }
     if merged.last().is_some_and(|last| last.end > file.piece_crc32c.len() as u64) {
-        return Err(corrupt(&key, "its footer points behind its end"));
+        return Err(corrupt(key, "its footer points behind its end"));
     }
-    let ranges: Vec<Range<u64>> = merged.iter().map(|r| r.start * piece..(r.end * piece).min(file.size)).collect();
-    let bytes = bucket.get_ranges(&key, &ranges).await?;
-    let crcs = merged.iter().map(|r| file.piece_crc32c[r.start as usize..r.end as usize].to_vec()).collect();
-    let parts = ranges.into_iter().map(|r| r.start).zip(bytes).collect();
-    Ok(Fetched { sparse: Sparse { key, size: file.size, parts }, piece, crcs })
+    Ok(merged)
+}
+
+/// The file as a cache of what never changes knows it.
+fn immutable(key: &str, file: &File) -> Immutable {
+    let (piece, crcs) = (file.piece_bytes.max(1), file.piece_crc32c.clone());
+    let sound = move |at: u64, bytes: &[u8]| {
+        let first = usize::try_from(at / piece).unwrap_or(usize::MAX);
+        let mut known = crcs.iter().skip(first);
+        let size = usize::try_from(piece).unwrap_or(usize::MAX);
+        bytes.chunks(size).all(|bytes| known.next().is_some_and(|crc| crc32c::crc32c(bytes) == *crc))
+    };
+    Immutable { key: key.to_owned(), size: file.size, piece_bytes: piece, sound: Arc::new(sound) }
 }
 
 /// Bytes as the bucket gave them.

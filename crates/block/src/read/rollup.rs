@@ -123,7 +123,7 @@ impl Block {
             })
             .await
         };
-        match self.cache.get(key, load).await? {
+        match self.cache.get(self.account(), key, load).await? {
             Entry::RollUp(buckets) => Ok(buckets),
             _ => Err(Fault::internal("block cache: a roll-up is something else")),
         }

@@ -62,7 +62,7 @@ impl Block {
             let columns = self.columns(Table::Series, &PATHS, std::slice::from_ref(&rows)).await?;
             blocking(move || decode(&columns.check()?, rows).map(|rows| Entry::Series(Arc::new(rows)))).await
         };
-        match self.cache.get(key, load).await? {
+        match self.cache.get(self.account(), key, load).await? {
             Entry::Series(rows) => Ok(rows),
             _ => Err(Fault::internal("block cache: a list of series is something else")),
         }

@@ -69,7 +69,7 @@ impl Block {
             })
             .await
         };
-        match self.cache.get(key, load).await? {
+        match self.cache.get(self.account(), key, load).await? {
             Entry::Symbols(symbols) => Ok(symbols),
             _ => Err(Fault::internal("block cache: symbols are something else")),
         }

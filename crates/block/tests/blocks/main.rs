@@ -1,6 +1,7 @@
 //! Blocks against a naive account of what was put in.
 
 mod annotated;
+mod cold;
 mod commit;
 mod corruption;
 mod golden;

@@ -21,6 +21,27 @@ pub(super) const KEYS: &[Key] = &[
         "Bytes of block footers and indexes kept in memory.",
     ),
     Key::ours(
+        "querier.result_cache_bytes",
+        "querier.result-cache-bytes",
+        Int,
+        "33554432",
+        "Bytes of finished flame graphs of single blocks kept in memory. 0 = none.",
+    ),
+    Key::ours(
+        "querier.disk_cache_bytes",
+        "querier.disk-cache-bytes",
+        Int,
+        "0",
+        "Bytes on the local disk for parts of blocks that came from s3, gcs or azure, at least 67108864. 0 = none.",
+    ),
+    Key::ours(
+        "querier.disk_cache_dir",
+        "querier.disk-cache-dir",
+        Text,
+        "",
+        "Directory of that cache, of one process at a time; empty = disk-cache in pyroscopedb.data_path.",
+    ),
+    Key::ours(
         "querier.max_query_bytes",
         "querier.max-query-bytes",
         Int,

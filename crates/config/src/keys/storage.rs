@@ -14,6 +14,13 @@ pub(super) const KEYS: &[Key] = &[
     ),
     Key::active("storage.prefix", "storage.prefix", Text, "", "Path put before every object.")
         .also(&["storage.storage_prefix"]),
+    Key::ours(
+        "storage.max_requests",
+        "storage.max-requests",
+        Int,
+        "64",
+        "Requests to s3, gcs or azure under way at a time; a quarter is kept for writes, and no query gets more than half of the rest.",
+    ),
     Key::active("storage.filesystem.dir", "storage.filesystem.dir", Text, "./data-shared", "Directory of the blocks."),
     Key::active(
         "storage.s3.endpoint",

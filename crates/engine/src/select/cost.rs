@@ -5,6 +5,7 @@ use flamestore_block::Block;
 use flamestore_head::DatasetHead;
 use flamestore_model::{Fault, QueryCost, Select, TenantId};
 
+use crate::results::Results;
 use crate::select::Gather;
 use crate::store::Store;
 
@@ -41,7 +42,7 @@ impl Gather for QueryCost {
         self.heads += head.cost(&query.select);
     }
 
-    async fn of_block(query: &CostQuery, block: &Block) -> Result<Self, Fault> {
+    async fn of_block(query: &CostQuery, block: &Block, _: &Results) -> Result<Self, Fault> {
         Ok(QueryCost { blocks: block.cost(&query.select, query.exact).await?, ..QueryCost::default() })
     }
 

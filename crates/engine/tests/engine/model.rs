@@ -50,10 +50,12 @@ proptest! {
     fn answers_do_not_depend_on_flush_restart_crash_or_outage(
         steps in prop::collection::vec(step(), 1..25),
         on_files in any::<bool>(),
+        keeps_results in any::<bool>(),
     ) {
         let _together = together();
         runtime().block_on(async {
-            let disk = if on_files { Disk::on_files() } else { Disk::in_memory() };
+            let mut disk = if on_files { Disk::on_files() } else { Disk::in_memory() };
+            disk.keeps_results = keeps_results;
             let mut model = Model::default();
             let mut engine = disk.start().await;
             for (i, step) in steps.iter().enumerate() {

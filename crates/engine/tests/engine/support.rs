@@ -129,6 +129,8 @@ pub(crate) struct Disk {
     /// Puts that still work, then one fails after it was done, then none works. Negative: no limit.
     pub(crate) puts_left: Arc<AtomicI64>,
     pub(crate) clock: Arc<ManualClock>,
+    /// Whether finished parts of answers are kept.
+    pub(crate) keeps_results: bool,
 }
 
 impl Disk {
@@ -161,7 +163,14 @@ impl Disk {
 
     fn over(bucket: Bucket, bucket_down: Arc<AtomicBool>, puts_left: Arc<AtomicI64>) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        Disk { dir, bucket, bucket_down, puts_left, clock: ManualClock::at_nanos(START_MS * 1_000_000) }
+        Disk {
+            dir,
+            bucket,
+            bucket_down,
+            puts_left,
+            clock: ManualClock::at_nanos(START_MS * 1_000_000),
+            keeps_results: true,
+        }
     }
 
     pub(crate) fn heal(&self) {
@@ -177,6 +186,9 @@ impl Disk {
         let mut config = EngineConfig::in_dir(self.dir.path().join("data"));
         config.wal.segment_bytes = 2000;
         config.flush_retry = Duration::from_millis(5);
+        if !self.keeps_results {
+            config.result_cache_bytes = 0;
+        }
         change(&mut config);
         Arc::new(Engine::new(Parts {
             config,

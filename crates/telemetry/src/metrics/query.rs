@@ -4,8 +4,8 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 
-use super::family::HistogramBy;
-use super::registrar::{Registrar, quick_seconds, request_seconds};
+use super::family::{CounterBy, GaugeBy, HistogramBy};
+use super::registrar::{Registrar, numbers, object_bytes, quick_seconds, request_seconds};
 
 /// Queries and open blocks.
 #[derive(Debug)]
@@ -21,6 +21,13 @@ pub struct QueryMetrics {
     pub block_loads_total: Counter,
     pub block_load_failures_total: Counter,
     pub block_drops_total: Counter,
+    pub bucket_requests: Histogram,
+    pub bucket_bytes: Histogram,
+    /// By cache.
+    pub cache_lookups_total: CounterBy<1>,
+    pub cache_hits_total: CounterBy<1>,
+    pub cache_bytes: GaugeBy<1>,
+    pub damaged_pages_total: Counter,
 }
 
 impl QueryMetrics {
@@ -51,6 +58,31 @@ impl QueryMetrics {
             block_load_failures_total: r
                 .counter("pyroscope_bucket_store_block_load_failures_total", "Blocks that could not be read"),
             block_drops_total: r.counter("pyroscope_bucket_store_block_drops_total", "Blocks that were forgotten"),
+            bucket_requests: r.histogram(
+                "flamestore_query_bucket_requests",
+                "Requests for content that one query sent to the bucket",
+                numbers,
+            ),
+            bucket_bytes: r.histogram(
+                "flamestore_query_bucket_bytes",
+                "Bytes that one query fetched from the bucket",
+                object_bytes,
+            ),
+            cache_lookups_total: r.counter_by(
+                "flamestore_query_cache_lookups_total",
+                "What queries looked for in a cache: tables of blocks, results (blocks asked), pages on the disk",
+                ["cache"],
+            ),
+            cache_hits_total: r.counter_by(
+                "flamestore_query_cache_hits_total",
+                "What queries looked for in a cache, and found",
+                ["cache"],
+            ),
+            cache_bytes: r.gauge_by("flamestore_query_cache_bytes", "Bytes that a cache holds", ["cache"]),
+            damaged_pages_total: r.counter(
+                "flamestore_disk_cache_damaged_pages_total",
+                "Pages of the disk cache that were damaged and came from the bucket again",
+            ),
         }
     }
 }
