@@ -2,6 +2,7 @@
 
 mod adhoc;
 mod analyze;
+mod annotations;
 mod export;
 mod federation;
 mod frames;

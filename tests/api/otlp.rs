@@ -150,3 +150,43 @@ fn a_port_that_is_taken_stops_the_start_and_is_named_with_its_key() {
     );
     assert!(said.contains("Address already in use"), "{said}");
 }
+
+#[test]
+fn a_time_that_cannot_be_right_becomes_that_of_reception_on_every_door_and_is_counted() {
+    let server = Server::start(&[]);
+    let now = SystemClock::default().now_nanos();
+    // No time; seconds, milliseconds and microseconds taken for nanoseconds; the year 2100; a day and an hour ahead.
+    let absurd = [
+        ("zero", 0),
+        ("too_early", now / 1_000_000_000),
+        ("too_early", now / 1_000_000),
+        ("too_early", now / 1000),
+        ("too_late", 4_102_444_800_000_000_000),
+        ("too_late", now + 25 * 3_600_000_000_000),
+    ];
+    let client = server.client();
+    for (_, time) in absurd {
+        let body = request("absurd-http", time).encode_to_vec();
+        let (status, text) = client.post(HTTP_PATH, "application/x-protobuf", &[], &body).unwrap();
+        assert_eq!(status, 200, "{time}: {text}");
+        export_over_grpc(&server.grpc().to_string(), request("absurd-grpc", time));
+    }
+    let seconds = now / 1_000_000_000;
+    for service in ["absurd-http", "absurd-grpc"] {
+        let seen = client.cpu(&format!("{{service_name=\"{service}\"}}"), seconds - 60, seconds + 60);
+        assert_eq!(seen.total, 6 * 30_000_000, "{service}");
+    }
+    let metrics = client.get("/metrics").unwrap();
+    for (reason, times) in [("zero", 2), ("too_early", 6), ("too_late", 4)] {
+        let line = metrics
+            .lines()
+            .filter(|l| l.starts_with("flamestore_distributor_repaired_times_total{") && l.contains("format=\"otlp\""))
+            .find(|l| l.contains(&format!("reason=\"{reason}\"")));
+        assert!(line.is_some_and(|l| l.ends_with(&format!(" {times}"))), "{reason}: {line:?}");
+    }
+
+    // What may be right is judged by the window of ingestion, as on every door.
+    let body = request("late", now - 2 * 3_600_000_000_000).encode_to_vec();
+    let (status, text) = client.post(HTTP_PATH, "application/x-protobuf", &[], &body).unwrap();
+    assert_eq!(status, 400, "{text}");
+}

@@ -135,3 +135,23 @@ fn a_request_to_delete_that_makes_no_sense_is_refused() {
     }
     assert_eq!(client.try_get("/api/v1/delete/nope").expect("an answer").0, 404);
 }
+
+#[test]
+fn what_an_upload_has_left_behind_goes_at_the_age_that_the_tenants_limit_says() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let file = dir.path().join("runtime.yaml");
+    let overrides = "overrides: { quick: { compactor_partial_block_deletion_delay: 300ms } }";
+    std::fs::write(&file, overrides).expect("a runtime file");
+    let runtime = format!("-runtime-config.file={}", file.display());
+    let server = Server::start(&[&BUSY[..], &["-auth.multitenancy-enabled=true", &runtime]].concat());
+    let left = |tenant: &str| {
+        let folder = server.bucket().join(format!("{tenant}/blocks/01KAK4Q2M0000000000000000A"));
+        std::fs::create_dir_all(&folder).expect("a folder");
+        let file = folder.join("samples.parquet");
+        std::fs::write(&file, "cut off").expect("a file");
+        file
+    };
+    let (quick, patient) = (left("quick"), left("patient"));
+    until("the file goes", || if quick.exists() { Err("it is there".to_owned()) } else { Ok(()) });
+    assert!(patient.exists(), "a day has not passed for the other tenant");
+}
