@@ -8,8 +8,8 @@ use std::collections::BTreeMap;
 use flamestore_flamegraph::{Tree, TreeMerger};
 use flamestore_head::DatasetHead;
 use flamestore_model::{
-    FrameFilter, FramePatterns, Kind, Labels, Point, ProfileId, ProfileType, Select, Selector, SeriesInfo, StackFilter,
-    StoredSeries, TimeRange, TreeQuery,
+    Annotation, FrameFilter, FramePatterns, Kind, Labels, Point, ProfileId, ProfileType, Select, Selector, SeriesInfo,
+    StackFilter, StoredSeries, TimeRange, TreeQuery,
 };
 use flamestore_pprof::profile::{Function, Line, Location, NO_MAPPING, Sample, StrRef};
 use flamestore_pprof::{Group, Normalized, Profile};
@@ -498,4 +498,27 @@ fn bytes_are_those_of_the_allocator() {
             assert!((0.92..1.01).contains(&(said / held)), "said {said}, held {held} after {i} profiles");
         }
     }
+}
+
+#[test]
+fn annotations_come_back_with_the_points_and_in_the_order_of_a_block() {
+    let noted = |n: u8| vec![Annotation::new("sampled", format!("{n}")), Annotation::new("throttled", "{}")];
+    let mut head = DatasetHead::new("checkout");
+    for n in 0..6u8 {
+        let push = Push { time_nanos: i64::from(n), id: n, ..one(vec![row(&[1], [3, 0])]) };
+        let annotations = if n % 3 == 0 { noted(n % 2) } else { Vec::new() };
+        let (time, profile_id) = (push.time_nanos, id(push.id));
+        head.append_annotated(&push.normalized(), time, profile_id, &push.stored(), &annotations).unwrap();
+    }
+    let found = head.points(&TreeQuery::whole(of_type(0)));
+    let notes: Vec<_> =
+        found[0].notes.iter().map(|n| (n.time_nanos, &*n.annotation.key, &*n.annotation.value)).collect();
+    assert_eq!(notes, [(0, "sampled", "0"), (0, "throttled", "{}"), (3, "sampled", "1"), (3, "throttled", "{}")]);
+    let mut early = of_type(0);
+    early.range = TimeRange { from_nanos: 1, to_nanos: 3 };
+    assert_eq!(head.points(&TreeQuery::whole(early))[0].notes.len(), 2, "those of the profiles in the range");
+
+    let sorted: Vec<_> =
+        head.sorted_series().flat_map(|s| s.profiles().map(|p| p.annotations.to_vec()).collect::<Vec<_>>()).collect();
+    assert_eq!(sorted, [noted(0), vec![], vec![], noted(1), vec![], vec![]]);
 }

@@ -1,9 +1,11 @@
 //! Series, timelines and heatmaps against recorded answers.
 
 use flamestore_flamegraph::heatmap::{HeatmapOptions, Observed, ObservedSeries, heatmap};
-use flamestore_flamegraph::series::{Aggregation, Grid, Series, SeriesOptions, select_series};
+use flamestore_flamegraph::series::{
+    Aggregation, Grid, MAX_POINT_ANNOTATIONS, Series, SeriesOptions, SeriesPoint, select_series,
+};
 use flamestore_flamegraph::timeline::{Timeline, render_step_seconds};
-use flamestore_model::{Labels, Point, ProfileId, SeriesPoints};
+use flamestore_model::{Annotation, Labels, Note, Point, ProfileId, SeriesPoints};
 
 use crate::build::strings;
 
@@ -184,4 +186,34 @@ fn timelines_have_zeros_where_there_is_nothing() {
     let line = Timeline::of([], T0 + 14_000, T0 + 44_000, 15);
     assert_eq!((line.start_seconds, line.samples.len()), (T0 / 1000, 2));
     assert!(Timeline::of([], i64::MIN, i64::MAX, 1).samples.len() <= 50_000);
+}
+
+#[test]
+fn a_point_has_the_annotations_of_its_profiles_each_once_and_not_without_end() {
+    let note = |ms: i64, key: &str, n: usize| Note {
+        time_nanos: (T0 + ms) * 1_000_000,
+        annotation: Annotation::new(key, format!("{n:03}")),
+    };
+    let mut one = series(&[("host", "h1")], &[(30_000, 1), (31_000, 1), (90_000, 1)]);
+    one.notes = vec![note(30_000, "sampled", 1), note(31_000, "sampled", 1), note(31_000, "throttled", 2)];
+    let mut two = series(&[("host", "h2")], &[(45_000, 1)]);
+    two.notes = vec![note(45_000, "sampled", 0)];
+    let told = |found: &Series| -> Vec<Vec<String>> {
+        let texts = |p: &SeriesPoint| p.annotations.iter().map(|a| format!("{} {}", a.key, a.value)).collect();
+        found.points.iter().map(texts).collect()
+    };
+    let all = [one.clone(), two];
+    let together = select_series(&all, grid(0, 120_000, 60_000), &by(&[]));
+    assert_eq!(told(&together[0]), [vec!["sampled 000", "sampled 001", "throttled 002"], vec![]]);
+    let apart = select_series(&all, grid(0, 120_000, 60_000), &by(&["host"]));
+    assert_eq!(told(&apart[0]), [vec!["sampled 001", "throttled 002"], vec![]]);
+    assert_eq!(told(&apart[1]), [["sampled 000"]]);
+
+    // Of too many, the same ones stay whatever order they come in.
+    one.notes = (0..2 * MAX_POINT_ANNOTATIONS).map(|n| note(30_000, "sampled", n)).collect();
+    let first = select_series(std::slice::from_ref(&one), grid(0, 60_000, 60_000), &by(&[]));
+    one.notes.reverse();
+    assert_eq!(select_series(&[one], grid(0, 60_000, 60_000), &by(&[])), first);
+    let kept = &first[0].points[0].annotations;
+    assert_eq!((kept.len(), &*kept[MAX_POINT_ANNOTATIONS - 1].value), (MAX_POINT_ANNOTATIONS, "031"));
 }
