@@ -125,6 +125,12 @@ impl Table {
         Table::Functions,
     ];
 
+    /// Those that a block may have.
+    pub(crate) fn known() -> impl Iterator<Item = Table> {
+        let optional = Resolution::ALL.into_iter().flat_map(|r| [Table::RollUp(r), Table::RollUpSamples(r)]);
+        Table::ALL.into_iter().chain(optional)
+    }
+
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Table::Series => "series",

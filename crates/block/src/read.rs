@@ -9,12 +9,14 @@ mod columns;
 mod cost;
 mod file;
 mod hidden;
+mod inside;
 mod object;
 mod pick;
 mod rollup;
 mod samples;
 mod series;
 mod symbols;
+mod verify;
 mod whole;
 
 use std::collections::BTreeMap;
@@ -34,7 +36,9 @@ use futures::{StreamExt, TryStreamExt};
 pub use cache::BlockCache;
 pub use file::WHOLE_FILE_BYTES;
 pub use hidden::Hidden;
+pub use inside::{ColumnChunk, Inside, RowGroup};
 pub use samples::FETCH_ROWS;
+pub use verify::{CHUNK_BYTES, Damage, MAX_PARALLEL_CHUNKS};
 pub use whole::Whole;
 
 use crate::layout::Table;

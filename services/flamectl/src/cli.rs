@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::{Args, ColorChoice, Parser, Subcommand};
 
-use crate::{completions, diff, labels, man, push, query, series, times, types, watch};
+use crate::{blocks, completions, diff, labels, man, push, query, series, times, types, watch};
 
 /// Push profiles to Flamestore, ask for them, compare them.
 ///
@@ -69,6 +69,7 @@ pub(crate) enum Command {
     Labels(labels::Labels),
     Types(types::Types),
     Watch(watch::Watch),
+    Blocks(blocks::Blocks),
     /// Ask the server whether it is ready to serve.
     ///
     /// Prints `ready` and ends with 0, or prints the reason and ends with 5.

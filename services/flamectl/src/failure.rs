@@ -15,6 +15,7 @@ pub(crate) enum Exit {
     ServerFailed = 5,
     File = 6,
     Nothing = 7,
+    Damaged = 8,
 }
 
 /// Every exit code with what it means, for the help, the man page and the reference.
@@ -22,11 +23,12 @@ pub(crate) const EXITS: &[(Exit, &str)] = &[
     (Exit::Done, "done"),
     (Exit::Tripped, "diff: a --fail-if condition holds"),
     (Exit::Usage, "the arguments are wrong"),
-    (Exit::Refused, "the server refused the request: change it (HTTP 4xx, 501)"),
-    (Exit::Unreachable, "the server cannot be reached, or did not answer in time"),
+    (Exit::Refused, "the server or the bucket refused the request: change it (HTTP 4xx, 501)"),
+    (Exit::Unreachable, "the server or the bucket cannot be reached, or did not answer in time"),
     (Exit::ServerFailed, "the server failed or is not ready: try again (HTTP 5xx)"),
     (Exit::File, "a local file cannot be read or written"),
-    (Exit::Nothing, "query, diff: there is nothing that fits"),
+    (Exit::Nothing, "query, diff, blocks: there is nothing that fits"),
+    (Exit::Damaged, "blocks: something in the bucket is not what was written"),
 ];
 
 impl From<Exit> for ExitCode {

@@ -1,9 +1,10 @@
 //! `flamectl`: pushes profiles, asks for them and compares them, from a terminal or a script.
 //!
 //! One file for each command; [`query`] and [`diff`] have one more for each form of their answer. [`client`] is the only
-//! place that speaks to the server.
+//! place that speaks to the server, [`blocks`] the only one that can do without.
 
 mod answer;
+mod blocks;
 mod cli;
 mod client;
 mod completions;
@@ -63,6 +64,7 @@ fn run(cli: Cli) -> Result<Exit, Failure> {
         Command::Labels(args) => labels::run(&client()?, args),
         Command::Types(args) => types::run(&client()?, args),
         Command::Watch(args) => watch::run(&client()?, args, color),
+        Command::Blocks(args) => blocks::run(&cli.connection, args),
         Command::Ready => status::ready(&client()?),
         Command::Version => status::version(&client()?),
         Command::Completions(args) => completions::run(args),

@@ -39,22 +39,32 @@ fn page() -> String {
         // Writing to a string cannot fail.
         let _ = writeln!(page, "| {} | {meaning} |", *exit as u8);
     }
-    for sub in command.get_subcommands().filter(|c| !c.is_hide_set() && c.get_name() != "help") {
-        section(&mut page, sub);
+    for sub in commands(&command) {
+        section(&mut page, sub, &format!("flamectl {}", sub.get_name()), &[&command]);
     }
     page
 }
 
-fn section(page: &mut String, command: &Command) {
+fn commands(of: &Command) -> impl Iterator<Item = &Command> {
+    of.get_subcommands().filter(|c| !c.is_hide_set() && c.get_name() != "help")
+}
+
+/// A command under its full name, without what the commands `above` it have told, and then those below it.
+fn section(page: &mut String, command: &Command, name: &str, above: &[&Command]) {
     let about = command.get_long_about().or(command.get_about()).map(ToString::to_string).unwrap_or_default();
-    let _ = write!(page, "\n## flamectl {}\n\n{about}\n", command.get_name());
-    let own: Vec<&Arg> = command.get_arguments().filter(|a| !a.is_global_set() && !is_of_clap(a)).collect();
+    let _ = write!(page, "\n## {name}\n\n{about}\n");
+    let told = |a: &Arg| above.iter().any(|c| c.get_arguments().any(|known| known.get_id() == a.get_id()));
+    let own: Vec<&Arg> = command.get_arguments().filter(|a| !told(a) && !is_of_clap(a)).collect();
     if !own.is_empty() {
         page.push('\n');
         options(page, own.into_iter());
     }
     if let Some(more) = command.get_after_long_help() {
         let _ = write!(page, "\n```text\n{more}\n```\n");
+    }
+    let above: Vec<&Command> = above.iter().copied().chain([command]).collect();
+    for sub in commands(command) {
+        section(page, sub, &format!("{name} {}", sub.get_name()), &above);
     }
 }
 
@@ -112,11 +122,13 @@ mod tests {
             "## flamectl query",
             "## flamectl diff",
             "## flamectl watch",
-            "| 7 |",
+            "## flamectl blocks verify",
+            "| 8 |",
             "`FLAMESTORE_URL`",
         ] {
             assert!(page.contains(word), "{word} is missing");
         }
+        assert_eq!(page.matches("--storage.s3.bucket-name").count(), 1, "told once, for all of blocks");
         assert!(page.contains("`[SELECTOR]`") && page.contains("`-o, --output <FORM>`"), "{page}");
     }
 }

@@ -100,7 +100,7 @@ pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
 }
 
 /// RFC 3339 without fractions of a second.
-fn shown(ms: i64) -> String {
+pub(crate) fn shown(ms: i64) -> String {
     Timestamp { seconds: ms.div_euclid(1000), nanos: 0 }.to_string()
 }
 
