@@ -16,7 +16,7 @@ pub mod write;
 
 pub use layout::VERSION;
 pub use meta::{Meta, Origin};
-pub use read::{Block, BlockCache, Hidden, Whole};
+pub use read::{Block, BlockCache, Hidden};
 pub use spill::Spill;
 pub use ulid::Ulid;
 pub use upload::{Committed, upload};

@@ -15,9 +15,9 @@ mod pick;
 mod rollup;
 mod samples;
 mod series;
+pub mod source;
 mod symbols;
 mod verify;
-mod whole;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -39,7 +39,6 @@ pub use hidden::Hidden;
 pub use inside::{ColumnChunk, Inside, RowGroup};
 pub use samples::FETCH_ROWS;
 pub use verify::{CHUNK_BYTES, Damage, MAX_PARALLEL_CHUNKS};
-pub use whole::Whole;
 
 use crate::layout::Table;
 use crate::meta::{Dataset, Meta};

@@ -16,20 +16,26 @@ const SUFFIX: &str = ".spill";
 #[derive(Debug, Clone)]
 pub struct Spill {
     folder: Arc<Folder>,
+    written: Arc<AtomicU64>,
 }
 
 #[derive(Debug)]
 struct Folder {
     dir: PathBuf,
     next: AtomicU64,
-    written: AtomicU64,
 }
 
 impl Spill {
     /// Uses a folder, which is made when the first file is.
     pub fn new(dir: impl Into<PathBuf>) -> Self {
-        let folder = Folder { dir: dir.into(), next: AtomicU64::new(0), written: AtomicU64::new(0) };
-        Spill { folder: Arc::new(folder) }
+        let folder = Folder { dir: dir.into(), next: AtomicU64::new(0) };
+        Spill { folder: Arc::new(folder), written: Arc::default() }
+    }
+
+    /// The same folder with a count of its own.
+    #[must_use]
+    pub fn apart(&self) -> Self {
+        Spill { folder: self.folder.clone(), written: Arc::default() }
     }
 
     /// Removes what a process that died has left in the folder; nobody else may be using it.
@@ -47,20 +53,23 @@ impl Spill {
         Ok(())
     }
 
-    /// Bytes that were ever written to files of this folder.
+    /// Bytes that were ever written to files of this value and its clones.
     pub fn written_bytes(&self) -> u64 {
-        self.folder.written.load(Ordering::Relaxed)
+        self.written.load(Ordering::Relaxed)
     }
 
     /// An empty file.
-    pub(crate) fn file(&self) -> Result<SpillFile, Fault> {
+    pub fn file(&self) -> Result<SpillFile, Fault> {
         let refuse = |e| unusable(&self.folder.dir, e);
         std::fs::create_dir_all(&self.folder.dir).map_err(refuse)?;
         loop {
             let name = format!("{}-{}{SUFFIX}", std::process::id(), self.folder.next.fetch_add(1, Ordering::Relaxed));
             let path = self.folder.dir.join(name);
             match OpenOptions::new().read(true).write(true).create_new(true).open(&path) {
-                Ok(file) => return Ok(SpillFile { file, path, len: 0, folder: self.folder.clone() }),
+                Ok(file) => {
+                    let (folder, written) = (self.folder.clone(), self.written.clone());
+                    return Ok(SpillFile { file, path, len: 0, folder, written });
+                }
                 // Left by a process of the same number.
                 Err(e) if e.kind() == ErrorKind::AlreadyExists => {}
                 Err(e) => return Err(refuse(e)),
@@ -88,6 +97,7 @@ pub struct SpillFile {
     path: PathBuf,
     len: u64,
     folder: Arc<Folder>,
+    written: Arc<AtomicU64>,
 }
 
 impl SpillFile {
@@ -104,7 +114,8 @@ impl SpillFile {
         self.file.read_exact_at(buffer, offset).map_err(|e| unusable(&self.folder.dir, e))
     }
 
-    pub(crate) fn append(&mut self, bytes: &[u8]) -> Result<(), Fault> {
+    /// Writes at the end.
+    pub fn append(&mut self, bytes: &[u8]) -> Result<(), Fault> {
         self.write_all(bytes).map_err(|e| unusable(&self.folder.dir, e))
     }
 }
@@ -113,7 +124,7 @@ impl Write for SpillFile {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let n = self.file.write(bytes)?;
         self.len += n as u64;
-        self.folder.written.fetch_add(n as u64, Ordering::Relaxed);
+        self.written.fetch_add(n as u64, Ordering::Relaxed);
         Ok(n)
     }
 

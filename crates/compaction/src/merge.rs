@@ -1,69 +1,144 @@
-//! One block of several: symbols joined, profiles in order, each once.
+//! One block of several, as streams: symbols joined, profiles in order, each once.
 //!
-//! Hot in the compactor. Holds the sources decoded: see [`memory`](crate::plan::memory).
+//! Blocks are in canonical order, and so is what becomes of them. So every table is made in one pass over the sources'
+//! tables, holding a page of each column of each source; new ids climb with old ones, which makes the tables between them
+//! small and leaves sorted samples sorted. What grows with the number of stacks is those tables, about a byte for each stack
+//! of each source, and they go to disk when memory is short. Hot in the compactor; measured by `benches/merge.rs`.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod bits;
+mod cpu;
+mod functions;
+mod heap;
+mod ids;
+mod locations;
+pub(crate) mod memory;
+mod profiles;
+mod tree;
+mod used;
 
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use flamestore_block::read::source::{DatasetSource, Source};
 use flamestore_block::ulid::block_id;
-use flamestore_block::{
-    Block, BlockMeta, DatasetInput, Origin, ProfileInput, SeriesInput, Ulid, VERSION, Whole, Written, write_block,
-};
-use flamestore_model::{Fault, Labels, TenantId};
-use flamestore_symbols::{Symbols, Union};
+use flamestore_block::write::stream::{DatasetStream, FnNodeRow, FunctionRow, LocationRow, Pass, Profiles, StackRow};
+use flamestore_block::{Block, BlockMeta, Origin, Spill, Ulid, VERSION, Written, write_streams};
+use flamestore_model::{Fault, TenantId};
+
+use functions::FunctionIds;
+use ids::{Growing, Ids};
+use memory::Memory;
+use tree::{Branch, Node};
+use used::Used;
+
+/// What a merge may use.
+#[derive(Debug, Clone)]
+pub struct Room {
+    /// Heap bytes. Sources are chosen so that reading them takes half of it at most ([`plan`](crate::plan)); what grows
+    /// beyond goes to the folder.
+    pub max_bytes: u64,
+    /// Sources, tables and the new block's files while they are made.
+    pub spill: Spill,
+}
+
+/// What a merge has made.
+#[derive(Debug, Clone)]
+pub struct Merged {
+    /// `None`: nothing is left.
+    pub written: Option<Written>,
+    pub cost: Cost,
+}
+
+/// What a merge has cost.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Cost {
+    /// Zero where the system does not say.
+    pub cpu: Duration,
+    /// Bytes of the sources' files.
+    pub source_bytes: u64,
+    /// The most heap bytes held at a time, as counted.
+    pub peak_bytes: u64,
+    /// Bytes written to the folder.
+    pub spilled_bytes: u64,
+}
 
 /// Makes the block that replaces `sources`. The same sources give the same id and the same bytes, whoever merges them and
 /// whenever.
 ///
 /// The sum of every query stays the same, but for one thing: a profile that stands in two blocks under one id, which a
 /// push that was tried again leaves, is kept once. `deletions` names the requests whose profiles the sources hide: they are
-/// left out for good, so what is made depends on them. `None`: nothing is left.
+/// left out for good, so what is made depends on them.
 ///
-/// Fails as `Corrupt` when a source cannot be read; the fault names it.
+/// Fails as `Corrupt` when a source cannot be read, and names the file; as `Unavailable` when the folder is full.
 pub async fn merge(
     sources: &[Block],
     tenant: &TenantId,
     level: u32,
     deletions: &BTreeSet<Ulid>,
-) -> Result<Option<Written>, Fault> {
-    let services: BTreeSet<&str> =
-        sources.iter().flat_map(|b| &b.meta().datasets).map(|d| d.service_name.as_str()).collect();
-    let mut datasets = Vec::with_capacity(services.len());
-    for service in services {
-        let mut wholes = Vec::new();
-        for block in sources {
-            let of_service = block.meta().datasets.iter().position(|d| d.service_name == service);
-            if let Some(dataset) = of_service {
-                wholes.push(Box::pin(block.whole(dataset)).await?);
-            }
-        }
-        let service = service.to_owned();
-        let merged = blocking(move || Merged::of(service, wholes)).await?;
-        datasets.extend(Some(merged).filter(|dataset| !dataset.series.is_empty()));
-    }
-    if datasets.is_empty() {
-        return Ok(None);
+    room: &Room,
+) -> Result<Merged, Fault> {
+    let spill = room.spill.apart();
+    let memory = Memory::of(room.max_bytes);
+    let _stop = Stop(memory.clone());
+    let mut blocks: Vec<&Block> = sources.iter().collect();
+    blocks.sort_by_key(|block| block.meta().ulid);
+    let mut sources = Vec::with_capacity(blocks.len());
+    let mut held = memory.hold(0);
+    for block in &blocks {
+        sources.push(Arc::new(Box::pin(block.source(&spill)).await?));
+        held.set(sources.iter().map(|source: &Arc<Source>| source.held_bytes()).sum());
     }
     let meta = BlockMeta {
-        ulid: id_of(sources, tenant, level, deletions),
+        ulid: id_of(&blocks, tenant, level, deletions),
         tenant: tenant.clone(),
         level,
         origin: Origin::default(),
-        sources: sources.iter().map(|b| b.meta().ulid).collect::<BTreeSet<_>>().into_iter().collect(),
-        origins: sources
-            .iter()
-            .flat_map(|b| b.meta().origins().to_vec())
-            .collect::<BTreeSet<_>>()
-            .into_iter()
-            .collect(),
+        sources: blocks.iter().map(|b| b.meta().ulid).collect::<BTreeSet<_>>().into_iter().collect(),
+        origins: blocks.iter().flat_map(|b| b.meta().origins().to_vec()).collect::<BTreeSet<_>>().into_iter().collect(),
     };
-    blocking(move || {
-        let inputs: Vec<&dyn DatasetInput> = datasets.iter().map(|d| d as &dyn DatasetInput).collect();
-        write_block(&inputs, &meta).map(Some)
+    let source_bytes = blocks.iter().map(|block| block.meta().stats.bytes).sum();
+    let (counted, folder) = (memory.clone(), spill.clone());
+    let (written, cpu) = blocking(move || {
+        let start = cpu::of_this_thread();
+        let written = write(&sources, &meta, &folder, &counted)?;
+        drop(held);
+        Ok((written, cpu::of_this_thread().saturating_sub(start)))
     })
-    .await
+    .await?;
+    let cost = Cost { cpu, source_bytes, peak_bytes: memory.peak(), spilled_bytes: spill.written_bytes() };
+    Ok(Merged { written, cost })
 }
 
-fn id_of(sources: &[Block], tenant: &TenantId, level: u32, deletions: &BTreeSet<Ulid>) -> Ulid {
+fn write(sources: &[Arc<Source>], meta: &BlockMeta, spill: &Spill, memory: &Memory) -> Result<Option<Written>, Fault> {
+    let services: BTreeSet<&str> =
+        sources.iter().flat_map(|s| &s.meta().datasets).map(|d| d.service_name.as_str()).collect();
+    let mut datasets = Vec::with_capacity(services.len());
+    for service in services {
+        let mut parts = Vec::new();
+        for source in sources {
+            parts.extend(source.dataset(service)?);
+        }
+        datasets.push(Joined::of(service, parts, spill, memory));
+    }
+    let mut streams: Vec<&mut dyn DatasetStream> = datasets.iter_mut().map(|dataset| dataset as _).collect();
+    let mut held = memory.hold(0);
+    write_streams(&mut streams, meta, Some(spill), &mut |bytes| {
+        held.set(bytes);
+        memory.go_on()
+    })
+}
+
+/// Stops the merge when whoever waits for it goes away: it runs on a thread of its own.
+struct Stop(Memory);
+
+impl Drop for Stop {
+    fn drop(&mut self) {
+        self.0.stop();
+    }
+}
+
+fn id_of(sources: &[&Block], tenant: &TenantId, level: u32, deletions: &BTreeSet<Ulid>) -> Ulid {
     let ids: BTreeSet<Ulid> = sources.iter().map(|b| b.meta().ulid).collect();
     let start = ids.first().map_or(0, |id| id.unix_ms());
     let bytes = |ids: &BTreeSet<Ulid>| ids.iter().flat_map(|id| id.0.to_be_bytes()).collect::<Vec<u8>>();
@@ -80,82 +155,145 @@ fn id_of(sources: &[Block], tenant: &TenantId, level: u32, deletions: &BTreeSet<
     )
 }
 
-/// The profiles of one service from several blocks.
-struct Merged {
+/// The rows of one service from several blocks. What stands by source is there from when it is made until it was needed.
+struct Joined {
     service: String,
-    symbols: Symbols,
-    parts: Vec<Whole>,
-    series: Vec<MergedSeries>,
+    sources: Vec<DatasetSource>,
+    used: Vec<Used>,
+    functions: Vec<FunctionIds>,
+    locations: Vec<Ids>,
+    fn_nodes: Vec<Ids>,
+    stacks: Vec<Ids>,
+    spill: Spill,
+    memory: Memory,
 }
 
-struct MergedSeries {
-    profile_type: String,
-    labels: Labels,
-    /// Part and number of each profile, by (time, id).
-    profiles: Vec<(u32, u32)>,
-}
+impl Joined {
+    fn of(service: &str, sources: Vec<DatasetSource>, spill: &Spill, memory: &Memory) -> Self {
+        Joined {
+            service: service.to_owned(),
+            sources,
+            used: Vec::new(),
+            functions: Vec::new(),
+            locations: Vec::new(),
+            fn_nodes: Vec::new(),
+            stacks: Vec::new(),
+            spill: spill.clone(),
+            memory: memory.clone(),
+        }
+    }
 
-impl Merged {
-    fn of(service: String, mut parts: Vec<Whole>) -> Result<Self, Fault> {
-        let mut union = Union::default();
-        for part in &mut parts {
-            let to = union.add(part.symbols())?;
-            part.renumber(&to)?;
-        }
-        let mut series: BTreeMap<(&str, &Labels), Vec<(u32, u32)>> = BTreeMap::new();
-        for (at, part) in (0u32..).zip(&parts) {
-            for (labels, profile_type, profiles) in part.series() {
-                let places = profiles.map(|profile| (at, profile as u32));
-                series.entry((profile_type, labels)).or_default().extend(places);
-            }
-        }
-        let series = series
-            .into_iter()
-            .filter(|(_, places)| !places.is_empty())
-            .map(|((profile_type, labels), places)| MergedSeries {
-                profile_type: profile_type.to_owned(),
-                labels: labels.clone(),
-                profiles: in_order(&parts, places),
-            })
-            .collect();
-        Ok(Merged { service, symbols: union.into_symbols(), parts, series })
+    /// Counts what reading a table of all sources holds, while it is read.
+    fn reading(&self) -> memory::Held {
+        let bytes: u64 = self.sources.iter().map(|source| memory::reader_bytes(source.rows())).sum();
+        self.memory.hold(usize::try_from(bytes).unwrap_or(usize::MAX))
     }
 }
 
-/// Profiles of one series by (time, id). One that a second block has under the same id is a push that was tried again.
-fn in_order(parts: &[Whole], mut all: Vec<(u32, u32)>) -> Vec<(u32, u32)> {
-    let key = |(part, profile): (u32, u32)| {
-        let part = &parts[part as usize];
-        (part.time_nanos(profile as usize), part.profile_id(profile as usize))
-    };
-    all.sort_by_key(|place| (key(*place), *place));
-    let mut kept: Vec<(u32, u32)> = Vec::with_capacity(all.len());
-    for place in all {
-        let again = kept.last().is_some_and(|last| last.0 != place.0 && key(*last) == key(place));
-        if !again {
-            kept.push(place);
-        }
-    }
-    kept
-}
-
-impl DatasetInput for Merged {
+impl DatasetStream for Joined {
     fn service_name(&self) -> &str {
         &self.service
     }
 
-    fn symbols(&self) -> &Symbols {
-        &self.symbols
+    fn profiles(&mut self, pass: Pass, to: &mut dyn Profiles) -> Result<(), Fault> {
+        let _reading = self.reading();
+        match pass {
+            Pass::Survey => {
+                self.used = self.sources.iter().map(|source| Used::none(source, &self.memory)).collect();
+                let used = &mut self.used;
+                let mut mark = |source: usize, old: &[u32], new: &mut Vec<u32>| {
+                    old.iter().for_each(|stack| used[source].stacks.set(*stack));
+                    new.extend_from_slice(old);
+                    Ok(())
+                };
+                profiles::walk(&self.sources, &self.memory, &mut mark, to)
+            }
+            Pass::Write => {
+                let ids = &mut self.stacks;
+                let mut translate = |source: usize, old: &[u32], new: &mut Vec<u32>| {
+                    let ids = &mut ids[source];
+                    old.iter().try_for_each(|stack| ids.get(*stack).map(|id| new.push(id)))
+                };
+                profiles::walk(&self.sources, &self.memory, &mut translate, to)?;
+                self.stacks = Vec::new();
+                Ok(())
+            }
+        }
     }
 
-    fn series<'a>(&'a self) -> Box<dyn Iterator<Item = SeriesInput<'a>> + 'a> {
-        Box::new(self.series.iter().map(move |series| SeriesInput {
-            labels: &series.labels,
-            profile_type: &series.profile_type,
-            profiles: Box::new(series.profiles.iter().map(move |(part, profile)| -> ProfileInput<'a> {
-                self.parts[*part as usize].profile(*profile as usize)
-            })),
-        }))
+    fn functions(&mut self, to: &mut dyn FnMut(FunctionRow<'_>) -> Result<(), Fault>) -> Result<(), Fault> {
+        let _reading = self.reading();
+        for (source, used) in self.sources.iter().zip(&mut self.used) {
+            self.memory.go_on()?;
+            used.complete(source)?;
+        }
+        let growing = || Growing::new(&self.spill, &self.memory);
+        self.functions = functions::merge(&self.sources, &self.used, growing, to)?;
+        Ok(())
+    }
+
+    fn locations(&mut self, to: &mut dyn FnMut(LocationRow<'_>) -> Result<(), Fault>) -> Result<(), Fault> {
+        let _reading = self.reading();
+        let growing = || Growing::new(&self.spill, &self.memory);
+        let functions = self.functions.iter_mut().map(|ids| &mut ids.functions);
+        self.locations = locations::merge(&self.sources, &self.used, functions, growing, to)?;
+        Ok(())
+    }
+
+    fn fn_nodes(&mut self, to: &mut dyn FnMut(FnNodeRow) -> Result<(), Fault>) -> Result<(), Fault> {
+        let _reading = self.reading();
+        let mut branches = Vec::with_capacity(self.sources.len());
+        for ((source, used), ids) in self.sources.iter().zip(&self.used).zip(&mut self.functions) {
+            let mut rows = source.fn_nodes()?;
+            branches.push(Branch {
+                source,
+                what: "function nodes",
+                read: Box::new(move || {
+                    let row = rows.advance()?;
+                    Ok(row.map(|row| Node { parent_delta: row.parent_delta, key: row.function, payload: 0 }))
+                }),
+                translate: Box::new(move |node| Ok((ids.names.get(node.key)?, 0))),
+                used: &used.fn_nodes,
+                ids: Growing::new(&self.spill, &self.memory),
+            });
+        }
+        self.fn_nodes =
+            tree::merge(branches, &mut |parent_delta, function, _| to(FnNodeRow { parent_delta, function }))?;
+        self.functions = Vec::new();
+        Ok(())
+    }
+
+    fn stacks(&mut self, to: &mut dyn FnMut(StackRow) -> Result<(), Fault>) -> Result<(), Fault> {
+        let _reading = self.reading();
+        let mut branches = Vec::with_capacity(self.sources.len());
+        let ids = self.locations.iter_mut().zip(&mut self.fn_nodes);
+        for ((source, used), (locations, fn_nodes)) in self.sources.iter().zip(&self.used).zip(ids) {
+            let mut rows = source.stacks()?;
+            branches.push(Branch {
+                source,
+                what: "stacks",
+                read: Box::new(move || {
+                    let row = rows.advance()?;
+                    Ok(row.map(|row| Node { parent_delta: row.parent_delta, key: row.location, payload: row.fn_node }))
+                }),
+                translate: Box::new(move |node| Ok((locations.get(node.key)?, fn_nodes.get(node.payload)?))),
+                used: &used.stacks,
+                ids: Growing::new(&self.spill, &self.memory),
+            });
+        }
+        let memory = &self.memory;
+        let mut given = 0u64;
+        self.stacks = tree::merge(branches, &mut |parent_delta, location, fn_node| {
+            given += 1;
+            if given.is_multiple_of(1 << 16) {
+                memory.go_on()?;
+            }
+            to(StackRow { parent_delta, location, fn_node })
+        })?;
+        self.used = Vec::new();
+        self.locations = Vec::new();
+        self.fn_nodes = Vec::new();
+        Ok(())
     }
 }
 

@@ -9,10 +9,15 @@ use std::time::Duration;
 
 use flamestore_block::{Meta, Ulid};
 
+use crate::merge::memory::reader_bytes;
+
 /// Flushed blocks in a window that is not over before they are compacted all the same.
 pub const MAX_OPEN_BLOCKS: usize = 12;
 /// The most blocks of one job: each is a few open ranges and a table of stacks.
 pub const MAX_SOURCES: usize = 128;
+
+/// What an open source holds beside pages: the footers of its files, and small files.
+const SOURCE_BYTES: u64 = 256 << 10;
 
 #[derive(Debug, Clone)]
 pub struct PlanConfig {
@@ -20,7 +25,8 @@ pub struct PlanConfig {
     pub ranges: Vec<Duration>,
     /// How long after a window's end its blocks are expected to have come.
     pub settle: Duration,
-    /// What a job may hold in memory, by [`memory`].
+    /// What a job may hold in memory: reading its sources takes half of it at most, by [`memory`]; so it decides how many
+    /// blocks are merged at a time, and never whether.
     pub max_memory_bytes: u64,
 }
 
@@ -55,7 +61,7 @@ pub fn plan(blocks: &[Meta], rewrite: &BTreeSet<Ulid>, now_ms: i64, config: &Pla
                 continue;
             }
             members.sort_by_key(|i| (blocks[*i].min_time_nanos, blocks[*i].ulid));
-            for lot in lots(blocks, &members, config.max_memory_bytes) {
+            for lot in lots(blocks, &members, config.max_memory_bytes / 2) {
                 lot.iter().for_each(|i| taken[*i] = true);
                 jobs.push(Job { level, sources: lot.into_iter().map(|i| blocks[i].clone()).collect() });
             }
@@ -68,13 +74,13 @@ pub fn plan(blocks: &[Meta], rewrite: &BTreeSet<Ulid>, now_ms: i64, config: &Pla
     jobs
 }
 
-/// Cuts the blocks of a window into lots that fit the budget; a lot of one is no job.
+/// Cuts the blocks of a window into lots that fit the budget, of two blocks at least; a lot of one is no job.
 fn lots(blocks: &[Meta], members: &[usize], budget: u64) -> Vec<Vec<usize>> {
     let mut lots: Vec<Vec<usize>> = Vec::new();
     let (mut open, mut used) = (Vec::new(), 0u64);
     for &i in members {
         let needs = memory(&blocks[i]);
-        if !open.is_empty() && (used.saturating_add(needs) > budget || open.len() == MAX_SOURCES) {
+        if open.len() > 1 && (used.saturating_add(needs) > budget || open.len() == MAX_SOURCES) {
             lots.push(std::mem::take(&mut open));
             used = 0;
         }
@@ -86,16 +92,10 @@ fn lots(blocks: &[Meta], members: &[usize], budget: u64) -> Vec<Vec<usize>> {
     lots
 }
 
-/// Bytes that merging takes for a source: its columns decoded, its part of the joined tables, and the block that is made.
+/// Bytes that reading a source takes at a time: pages of its largest dataset, and the ends of its files.
 pub fn memory(block: &Meta) -> u64 {
-    let rows = |of: fn(&flamestore_block::meta::DatasetRows) -> u64| -> u64 {
-        block.datasets.iter().map(|d| of(&d.rows)).sum()
-    };
-    let stacks = rows(|r| r.stacktraces.1 + r.fn_tree.1);
-    let symbols = rows(|r| r.functions.1 + r.locations.1);
-    let columns = block.stats.samples.saturating_mul(13) + block.stats.profiles.saturating_mul(80);
-    let tables = stacks.saturating_mul(48) + symbols.saturating_mul(160);
-    columns.saturating_add(tables).saturating_add(block.stats.bytes.saturating_mul(2))
+    let pages = block.datasets.iter().map(|dataset| reader_bytes(&dataset.rows)).max().unwrap_or(0);
+    pages + SOURCE_BYTES
 }
 
 #[cfg(test)]
@@ -165,14 +165,16 @@ mod tests {
     }
 
     #[test]
-    fn a_job_fits_the_budget() {
+    fn a_job_is_as_wide_as_the_budget_allows_and_never_left_out() {
         let blocks: Vec<Meta> = (0..10).map(|i| block(i + 1, 0, i as i64)).collect();
-        let config = PlanConfig { max_memory_bytes: 3 * memory(&blocks[0]), ..config() };
+        let config = PlanConfig { max_memory_bytes: 6 * memory(&blocks[0]), ..config() };
         let jobs = plan(&blocks, 9 * HOUR, &config);
         assert!(jobs.iter().all(|j| j.sources.len() == 3), "{:?}", ids(&jobs));
         assert_eq!(jobs.len(), 3);
         let config = PlanConfig { max_memory_bytes: 1, ..config };
-        assert_eq!(plan(&blocks, 9 * HOUR, &config), [], "too large for any job: left as they are");
+        let jobs = plan(&blocks, 9 * HOUR, &config);
+        assert!(jobs.iter().all(|j| j.sources.len() == 2), "no block is too large: {:?}", ids(&jobs));
+        assert_eq!(jobs.len(), 5);
     }
 
     #[test]

@@ -170,6 +170,8 @@ pub struct Compactor {
     pub block_cleanup_enabled: bool,
     /// What a job may hold in memory.
     pub max_memory_bytes: u64,
+    /// What does not fit, while a job runs.
+    pub data_dir: PathBuf,
     /// 0 = no bound.
     pub max_tenant_bytes: u64,
 }
@@ -255,11 +257,11 @@ impl fmt::Debug for Secret {
 const OTLP_GRPC_PORT: u16 = 4317;
 const OTLP_HTTP_PORT: u16 = 4318;
 
-impl Config {
-    /// Makes the typed values and checks what concerns several keys; each problem is a sentence of its own.
 /// The smallest disk cache that is of use.
 const MIN_DISK_CACHE_BYTES: u64 = 64 << 20;
 
+impl Config {
+    /// Makes the typed values and checks what concerns several keys; each problem is a sentence of its own.
     pub(crate) fn from_values(values: Values, notes: Vec<String>) -> Result<Self, Vec<String>> {
         let read = Read { values: &values };
         let mut problems = Vec::new();
@@ -297,9 +299,10 @@ const MIN_DISK_CACHE_BYTES: u64 = 64 << 20;
         let otlp_http = endpoint("distributor.receivers.otlp.protocols.http.endpoint", OTLP_HTTP_PORT);
 
         let data_path = PathBuf::from(read.text("pyroscopedb.data_path"));
-        let wal_dir = match read.text("ingester.wal_dir") {
-            none if none.is_empty() => data_path.join("wal"),
+        let compactor_dir = match read.text("compactor.data_dir") {
+            none if none.is_empty() => data_path.join("compactor"),
             dir => PathBuf::from(dir),
+        };
         let disk_cache_dir = match read.text("querier.disk_cache_dir") {
             none if none.is_empty() => data_path.join("disk-cache"),
             dir => PathBuf::from(dir),
@@ -308,6 +311,9 @@ const MIN_DISK_CACHE_BYTES: u64 = 64 << 20;
         if (1..MIN_DISK_CACHE_BYTES).contains(&disk_cache_bytes) {
             problems.push(format!("querier.disk_cache_bytes: must be 0 or at least {MIN_DISK_CACHE_BYTES}"));
         }
+        let wal_dir = match read.text("ingester.wal_dir") {
+            none if none.is_empty() => data_path.join("wal"),
+            dir => PathBuf::from(dir),
         };
         let config = Config {
             target,
@@ -358,10 +364,10 @@ const MIN_DISK_CACHE_BYTES: u64 = 64 << 20;
                 },
                 prefix: read.text("storage.prefix").trim_matches('/').to_owned(),
                 filesystem_dir: PathBuf::from(read.text("storage.filesystem.dir")),
+                max_requests: read.size("storage.max_requests").max(1),
                 s3: S3 {
                     endpoint: read.text("storage.s3.endpoint"),
                     region: read.text("storage.s3.region"),
-                max_requests: read.size("storage.max_requests").max(1),
                     bucket_name: read.text("storage.s3.bucket_name"),
                     access_key_id: read.text("storage.s3.access_key_id"),
                     secret_access_key: read.secret("storage.s3.secret_access_key"),
@@ -410,6 +416,7 @@ const MIN_DISK_CACHE_BYTES: u64 = 64 << 20;
                 disabled_tenants: read.list("compactor.disabled_tenants"),
                 block_cleanup_enabled: read.bool("compactor.block_cleanup_enabled"),
                 max_memory_bytes: read.size("compactor.max_memory_bytes") as u64,
+                data_dir: compactor_dir,
                 max_tenant_bytes: read.size("compactor.max_tenant_bytes") as u64,
             },
             distributor: Distributor {
@@ -440,12 +447,12 @@ const MIN_DISK_CACHE_BYTES: u64 = 64 << 20;
                 max_queued: read.size("querier.max_queued"),
                 timeout: read.duration("querier.timeout"),
                 block_cache_bytes: read.size("querier.block_cache_bytes"),
-                max_query_bytes: match read.size("querier.max_query_bytes") {
-                    0 => usize::MAX,
-                    bytes => bytes,
                 result_cache_bytes: read.int("querier.result_cache_bytes"),
                 disk_cache_bytes,
                 disk_cache_dir,
+                max_query_bytes: match read.size("querier.max_query_bytes") {
+                    0 => usize::MAX,
+                    bytes => bytes,
                 },
             },
             runtime_config: RuntimeConfig {

@@ -6,7 +6,6 @@ mod index;
 mod prints;
 mod scratch;
 mod stack_cache;
-mod union;
 
 use flamestore_model::Fault;
 use flamestore_pprof::{Normalized, Profile};
@@ -18,7 +17,6 @@ use prints::Prints;
 use scratch::{Scratch, UNSEEN};
 pub use stack_cache::MAX_CACHED_STACKS;
 use stack_cache::{StackCache, hash_of};
-pub use union::Union;
 
 /// What [`Interner::intern`] writes for a row that was not asked for.
 pub const NOT_INTERNED: u32 = u32::MAX;

@@ -7,5 +7,5 @@ pub mod intern;
 pub mod tables;
 pub mod wanted;
 
-pub use intern::{Bounds, Interner, Union};
+pub use intern::{Bounds, Interner};
 pub use tables::{FnTree, Function, Line, Location, Mapping, StackTree, Strings, Symbols};

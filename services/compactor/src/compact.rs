@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use flamestore_block::{Block, Meta, Ulid, upload};
-use flamestore_compaction::{Job, merge, plan};
+use flamestore_block::{Block, Meta, Ulid, Written, upload};
+use flamestore_compaction::{Job, Merged, Room, merge, plan};
 use flamestore_index::{Index, Snapshot, View, Why, hidden};
 use flamestore_model::{Fault, Kind, TenantId};
 use futures::StreamExt;
@@ -92,13 +92,26 @@ impl Compactor {
         }
         let deletions: BTreeSet<Ulid> =
             job.sources.iter().flat_map(|s| base.deletions_of(s.ulid)).map(|d| d.id).collect();
-        // Boxed: its state is large, and it waits inside that of everything above it.
-        let written = Box::pin(merge(&sources, tenant, job.level, &deletions)).await?;
-        let made = match written {
+        let made = match self.merge(&sources, tenant, job.level, &deletions).await? {
             Some(written) => Some(upload(&self.parts.bucket, tenant, &written).await?.meta),
             None => None,
         };
         self.commit(index, base, &job.sources, &deletions, made).await
+    }
+
+    /// `None`: nothing is left.
+    async fn merge(
+        &self,
+        sources: &[Block],
+        tenant: &TenantId,
+        level: u32,
+        deletions: &BTreeSet<Ulid>,
+    ) -> Result<Option<Written>, Fault> {
+        let room = Room { max_bytes: self.config.plan.max_memory_bytes, spill: self.spill.clone() };
+        // Boxed: its state is large, and it waits inside that of everything above it.
+        let Merged { written, cost } = Box::pin(merge(sources, tenant, level, deletions, &room)).await?;
+        self.parts.observer.merged(tenant, &cost);
+        Ok(written)
     }
 
     pub(crate) fn open(&self, tenant: &TenantId, meta: &Meta) -> Result<Block, Fault> {
@@ -155,15 +168,10 @@ impl Compactor {
         let mut bad = Vec::new();
         for meta in &job.sources {
             let block = self.open(index.tenant(), meta)?;
-            for dataset in 0..meta.datasets.len() {
-                match block.whole(dataset).await {
-                    Err(found) if found.kind == Kind::Corrupt => {
-                        bad.push((meta.ulid, found));
-                        break;
-                    }
-                    Err(other) => return Err(other),
-                    Ok(_) => {}
-                }
+            match self.merge(&[block], index.tenant(), job.level, &BTreeSet::new()).await {
+                Err(found) if found.kind == Kind::Corrupt => bad.push((meta.ulid, found)),
+                Err(other) => return Err(other),
+                Ok(_) => {}
             }
         }
         if bad.is_empty() {

@@ -18,6 +18,8 @@ pub struct CompactorConfig {
     pub cleanup_interval: Duration,
     pub enforcement_interval: Duration,
     pub plan: PlanConfig,
+    /// Where sources, tables and new blocks are while they are merged. Of this process alone.
+    pub data_dir: PathBuf,
     /// Jobs at a time.
     pub concurrency: usize,
     /// Longest time spent on one tenant in a row. `None`: no bound.
@@ -59,6 +61,7 @@ impl CompactorConfig {
                 settle: db.max_block_duration.min(config.ingester.max_head_age) + SETTLE_BEYOND_HEAD,
                 max_memory_bytes: compactor.max_memory_bytes,
             },
+            data_dir: compactor.data_dir.clone(),
             concurrency: compactor.compaction_concurrency,
             max_time_on_tenant: compactor.max_compaction_time,
             deletion_delay: compactor.deletion_delay,

@@ -16,5 +16,6 @@ pub mod sweep;
 
 pub use config::CompactorConfig;
 pub use disk::{Disk, FileSystem, Space};
+pub use flamestore_compaction::Cost;
 pub use observe::{Flush, Follow, Observe};
 pub use run::{Compactor, Parts};

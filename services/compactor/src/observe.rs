@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use flamestore_block::{Hidden, Meta, Ulid};
+use flamestore_compaction::Cost;
 use flamestore_index::Why;
 use flamestore_model::{Fault, TenantId};
 
@@ -31,6 +32,8 @@ pub trait Observe: Send + Sync {
     fn run_ended(&self, _tenants: usize, _failed: usize) {}
     fn compaction_started(&self) {}
     fn compacted(&self, _tenant: &TenantId, _made: &Meta, _took: Duration) {}
+    /// Sources were merged; the block may still fail to be stored.
+    fn merged(&self, _tenant: &TenantId, _cost: &Cost) {}
     fn compaction_failed(&self, _tenant: &TenantId, _fault: &Fault) {}
     fn cleanup_started(&self) {}
     fn cleanup_ended(&self, _failed: bool) {}

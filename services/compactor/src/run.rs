@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use flamestore_block::BlockCache;
+use flamestore_block::{BlockCache, Spill};
 use flamestore_clock::{Chance, Clock};
 use flamestore_index::{Index, Snapshot, View};
 use flamestore_limits::Overrides;
@@ -37,16 +37,19 @@ pub struct Compactor {
     pub(crate) config: CompactorConfig,
     pub(crate) parts: Parts,
     pub(crate) cache: Arc<BlockCache>,
+    pub(crate) spill: Spill,
 }
 
 impl Compactor {
     /// Does no IO.
     pub fn new(config: CompactorConfig, parts: Parts) -> Self {
-        Compactor { config, parts, cache: BlockCache::new(CACHE_BYTES) }
+        let spill = Spill::new(&config.data_dir);
+        Compactor { config, parts, cache: BlockCache::new(CACHE_BYTES), spill }
     }
 
     /// Until `stop`; a compaction under way is left as it is, and done again by the next one.
     pub async fn run(&self, stop: impl Future<Output = ()> + Send) {
+        self.clear_folder().await;
         let every = |period: Duration| {
             let mut ticks = interval(period.max(Duration::from_millis(10)));
             ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -71,6 +74,15 @@ impl Compactor {
                 () = &mut stop => return,
                 () = work => {}
             }
+        }
+    }
+
+    /// Removes what merges of a process that died have left in the folder.
+    async fn clear_folder(&self) {
+        let spill = self.spill.clone();
+        let cleared = tokio::task::spawn_blocking(move || spill.clear()).await;
+        if let Ok(Err(fault)) = cleared {
+            tracing::warn!(target: "compactor", %fault, "compactor: the folder cannot be cleared; large blocks may not be compacted");
         }
     }
 

@@ -4,6 +4,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use flamestore_model::Fault;
+use parquet::column::page::PageReader;
 use parquet::column::reader::ColumnReaderImpl;
 use parquet::data_type::{
     BoolType, ByteArray, ByteArrayType, DataType, FixedLenByteArray, FixedLenByteArrayType, Int32Type, Int64Type,
@@ -12,6 +13,7 @@ use parquet::file::reader::SerializedPageReader;
 
 use crate::read::file::Footer;
 use crate::read::object::{Fetched, Sparse};
+use crate::read::source::Local;
 use crate::refusal::{corrupt, unreadable};
 
 /// Parts of columns, not yet decoded. Can be sent to another thread.
@@ -40,14 +42,20 @@ impl Columns {
             Source::Fetched(fetched) => Arc::new(fetched.check()?),
             Source::Checked(sparse) => sparse,
         };
-        Ok(Checked { footer: self.footer, sparse })
+        Ok(Checked { footer: self.footer, bytes: At::Some(sparse) })
     }
 }
 
 /// Parts of columns whose bytes are those that were written.
 pub(crate) struct Checked {
     footer: Arc<Footer>,
-    sparse: Arc<Sparse>,
+    bytes: At,
+}
+
+/// Where the bytes are.
+enum At {
+    Some(Arc<Sparse>),
+    Whole(Arc<Local>),
 }
 
 /// Values of some rows. `there` says for each level whether a value stands there, `again` whether it goes on in the row
@@ -70,8 +78,17 @@ impl<V: Clone> Decoded<V> {
 }
 
 impl Checked {
+    /// All columns of a file that is here. Reads its footer.
+    pub(crate) fn local(file: Local) -> Result<Self, Fault> {
+        let footer = Arc::new(Footer::read(&file, &file.key)?);
+        Ok(Checked { footer, bytes: At::Whole(Arc::new(file)) })
+    }
+
     pub(crate) fn name(&self) -> &str {
-        &self.sparse.key
+        match &self.bytes {
+            At::Some(sparse) => &sparse.key,
+            At::Whole(local) => &local.key,
+        }
     }
 
     pub(crate) fn has(&self, path: &str) -> bool {
@@ -110,14 +127,6 @@ impl Checked {
         self.required::<FixedLenByteArrayType>(path, rows)
     }
 
-    pub(crate) fn optional_fixed(
-        &self,
-        path: &str,
-        rows: &[Range<u64>],
-    ) -> Result<Vec<Option<FixedLenByteArray>>, Fault> {
-        Ok(self.decode::<FixedLenByteArrayType>(path, rows)?.optional())
-    }
-
     /// The text of a value.
     pub(crate) fn text<'b>(&self, bytes: &'b ByteArray) -> Result<&'b str, Fault> {
         bytes.as_utf8().map_err(unreadable(self.name()))
@@ -143,6 +152,10 @@ impl Checked {
         }
         Ok(out)
     }
+}
+
+fn boxed<R: PageReader + 'static>(pages: R) -> Box<dyn PageReader> {
+    Box::new(pages)
 }
 
 /// A place in one column of one row group, which only moves forward.
@@ -193,9 +206,11 @@ impl<T: DataType> Cursor<T> {
         }
         let rows = columns.footer.group_rows[group + 1] - columns.footer.group_rows[group];
         let pages = parquet.page_index_for_row_group(group).page_locations(column).cloned();
-        let pages = SerializedPageReader::new(columns.sparse.clone(), chunk, rows as usize, pages)
-            .map_err(unreadable(&name))?;
-        let reader = ColumnReaderImpl::<T>::new(chunk.column_descr_ptr(), Box::new(pages));
+        let pages: Result<Box<dyn PageReader>, _> = match &columns.bytes {
+            At::Some(sparse) => SerializedPageReader::new(sparse.clone(), chunk, rows as usize, pages).map(boxed),
+            At::Whole(local) => SerializedPageReader::new(local.clone(), chunk, rows as usize, pages).map(boxed),
+        };
+        let reader = ColumnReaderImpl::<T>::new(chunk.column_descr_ptr(), pages.map_err(unreadable(&name))?);
         Ok(Cursor { reader, name, group, row: 0 })
     }
 

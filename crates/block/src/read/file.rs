@@ -6,6 +6,7 @@ use std::sync::Arc;
 use flamestore_model::{Fault, Filter};
 use flamestore_objstore::Account;
 use parquet::file::metadata::{PageIndexPolicy, ParquetMetaData, ParquetMetaDataReader};
+use parquet::file::reader::ChunkReader;
 
 use crate::layout::{Resolution, Table};
 use crate::read::cache::{Entry, Key, What};
@@ -29,6 +30,22 @@ pub(crate) struct Footer {
 }
 
 impl Footer {
+    /// Reads what is at the end of `file`, called `key`.
+    pub(crate) fn read(file: &impl ChunkReader, key: &str) -> Result<Self, Fault> {
+        let parquet = ParquetMetaDataReader::new()
+            .with_page_index_policy(PageIndexPolicy::Required)
+            .parse_and_finish(file)
+            .map_err(unreadable(key))?;
+        let mut group_rows = vec![0u64];
+        for group in parquet.row_groups() {
+            let last = group_rows.last().copied().unwrap_or(0);
+            let rows = u64::try_from(group.num_rows()).ok().and_then(|n| last.checked_add(n));
+            group_rows.push(rows.ok_or_else(|| corrupt(key, "a row group has an impossible size"))?);
+        }
+        let bytes = parquet.memory_size() + group_rows.capacity() * 8;
+        Ok(Footer { parquet, group_rows, whole: None, bytes })
+    }
+
     pub(crate) fn bytes(&self) -> usize {
         self.bytes
     }
@@ -113,20 +130,12 @@ impl Block {
         let fetched = self.fetch(key.clone(), file, std::slice::from_ref(&(from..file.size))).await?;
         blocking(move || {
             let sparse = fetched.check()?;
-            let parquet = ParquetMetaDataReader::new()
-                .with_page_index_policy(PageIndexPolicy::Required)
-                .parse_and_finish(&sparse)
-                .map_err(unreadable(&key))?;
-            let mut group_rows = vec![0u64];
-            for group in parquet.row_groups() {
-                let last = group_rows.last().copied().unwrap_or(0);
-                let rows = u64::try_from(group.num_rows()).ok().and_then(|n| last.checked_add(n));
-                group_rows.push(rows.ok_or_else(|| corrupt(&key, "a row group has an impossible size"))?);
+            let mut footer = Footer::read(&sparse, &key)?;
+            if small {
+                footer.bytes += sparse.bytes();
+                footer.whole = Some(Arc::new(sparse));
             }
-            let whole = small.then(|| Arc::new(sparse));
-            let kept = whole.as_ref().map_or(0, |w| w.bytes());
-            let bytes = parquet.memory_size() + group_rows.capacity() * 8 + kept;
-            Ok(Footer { parquet, group_rows, whole, bytes })
+            Ok(footer)
         })
         .await
     }

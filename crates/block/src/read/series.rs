@@ -73,7 +73,8 @@ impl Block {
     }
 }
 
-fn decode(columns: &Checked, rows: std::ops::Range<u64>) -> Result<SeriesRows, Fault> {
+/// Some rows of series.parquet.
+pub(crate) fn decode(columns: &Checked, rows: std::ops::Range<u64>) -> Result<SeriesRows, Fault> {
     let rows = std::slice::from_ref(&rows);
     let types = columns.texts("profile_type", rows)?.values;
     let keys = columns.texts("labels.key_value.key", rows)?;

@@ -1,7 +1,9 @@
 //! Annotations of profiles.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
+use flamestore_block::Spill;
 use flamestore_model::{Annotation, Labels, Note, Point, TimeRange};
 
 use crate::held::Dataset;
@@ -72,14 +74,17 @@ fn who_reads_the_whole_dataset_gets_them_too() {
     let datasets = datasets();
     runtime().block_on(async {
         let (_bucket, block) = stored(&datasets).await;
-        for (at, dataset) in datasets.iter().enumerate() {
-            let whole = block.whole(at).await.unwrap();
-            let read: Vec<_> = whole
-                .series()
-                .flat_map(|(labels, _, profiles)| {
-                    profiles.map(|p| (labels.clone(), whole.profile(p).annotations.to_vec())).collect::<Vec<_>>()
-                })
-                .collect();
+        let dir = tempfile::tempdir().unwrap();
+        let source = Arc::new(block.source(&Spill::new(dir.path())).await.unwrap());
+        for dataset in &datasets {
+            let mut profiles = source.dataset(&dataset.service).unwrap().unwrap().profiles().unwrap();
+            let mut read = Vec::new();
+            while profiles.next_series().unwrap() {
+                let labels = profiles.series().unwrap().1.clone();
+                while profiles.next_profile().unwrap().is_some() {
+                    read.push((labels.clone(), profiles.profile().unwrap().annotations.to_vec()));
+                }
+            }
             let put: Vec<_> = dataset
                 .series
                 .iter()

@@ -224,7 +224,6 @@ pub(super) const KEYS: &[Key] = &[
         "blocks are queried as soon as they are committed, and nothing is counted twice",
     ),
     Key::no_effect("frontend_worker.id", "querier.id", Text, ONE_LAYOUT),
-    Key::no_effect("compactor.data_dir", "compactor.data-dir", Text, COMPACT),
     Key::no_effect("compactor.block_sync_concurrency", "compactor.block-sync-concurrency", Int, COMPACT),
     Key::no_effect("compactor.meta_sync_concurrency", "compactor.meta-sync-concurrency", Int, COMPACT),
     Key::no_effect("compactor.compaction_retries", "compactor.compaction-retries", Int, COMPACT),

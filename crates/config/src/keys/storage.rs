@@ -214,6 +214,13 @@ pub(super) const KEYS: &[Key] = &[
         "12h",
         "Time between marking a block and deleting its bytes.",
     ),
+    Key::active(
+        "compactor.data_dir",
+        "compactor.data-dir",
+        Text,
+        "",
+        "Directory of compactions under way, of one process at a time; empty = compactor in pyroscopedb.data_path.",
+    ),
     Key::active("compactor.enabled_tenants", "compactor.enabled-tenants", List, "", "Tenants to compact; none = all."),
     Key::active("compactor.disabled_tenants", "compactor.disabled-tenants", List, "", "Tenants not to compact."),
     Key::ours(
@@ -227,8 +234,8 @@ pub(super) const KEYS: &[Key] = &[
         "compactor.max_memory_bytes",
         "compactor.max-memory-bytes",
         Int,
-        "134217728",
-        "Memory of one compaction; blocks that would need more are left as they are.",
+        "536870912",
+        "Memory of one compaction; what does not fit goes to compactor.data_dir.",
     ),
     Key::ours(
         "compactor.max_tenant_bytes",

@@ -3,7 +3,7 @@
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge::Gauge;
 
-use super::family::{CounterBy, GaugeBy, HistogramBy};
+use super::family::{CounterBy, CounterF64, GaugeBy, HistogramBy};
 use super::registrar::{Registrar, numbers, object_bytes, span_seconds, work_seconds};
 
 /// Runs of the compactor and what they found.
@@ -26,6 +26,11 @@ pub struct CompactorMetrics {
     pub compactions_total: CounterBy<1>,
     pub compaction_duration_seconds: HistogramBy<1>,
     pub compaction_size_bytes: HistogramBy<1>,
+    pub compaction_cpu_seconds_total: CounterF64,
+    pub compaction_source_bytes_total: Counter,
+    pub compaction_spilled_bytes_total: Counter,
+    /// Of the last merge.
+    pub compaction_peak_memory_bytes: Gauge,
     pub compaction_samples: HistogramBy<1>,
     pub compaction_range_seconds: HistogramBy<1>,
     /// By reason: `retention`, `compaction`, `size`, `disk`.
@@ -85,6 +90,18 @@ impl CompactorMetrics {
                 "Size of a block made by compaction",
                 ["level"],
                 object_bytes,
+            ),
+            compaction_cpu_seconds_total: r
+                .counter_f64("flamestore_compactor_merge_cpu_seconds_total", "Time that merging blocks has computed"),
+            compaction_source_bytes_total: r
+                .counter("flamestore_compactor_merge_source_bytes_total", "Bytes of the blocks that were merged"),
+            compaction_spilled_bytes_total: r.counter(
+                "flamestore_compactor_merge_spilled_bytes_total",
+                "Bytes that merges have written to compactor.data_dir",
+            ),
+            compaction_peak_memory_bytes: r.gauge(
+                "flamestore_compactor_merge_peak_memory_bytes",
+                "The most memory that the last merge has held, as it counts itself",
             ),
             compaction_samples: r.histogram_by(
                 "pyroscope_compaction_samples",

@@ -14,6 +14,9 @@ use super::bounded::{BoundedNames, OTHER};
 /// A gauge of a fraction or of seconds.
 pub type GaugeF64 = Gauge<f64, std::sync::atomic::AtomicU64>;
 
+/// A counter of a fraction or of seconds.
+pub type CounterF64 = Counter<f64, std::sync::atomic::AtomicU64>;
+
 pub type CounterBy<const N: usize> = By<Counter, N>;
 pub type GaugeBy<const N: usize> = By<Gauge, N>;
 pub type GaugeF64By<const N: usize> = By<GaugeF64, N>;

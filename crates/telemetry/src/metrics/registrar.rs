@@ -10,7 +10,7 @@ use prometheus_client::metrics::histogram::{Histogram, NativeHistogramConfig, ex
 use prometheus_client::registry::Registry;
 
 use super::bounded::BoundedNames;
-use super::family::{By, CounterBy, GaugeBy, GaugeF64, GaugeF64By, HistogramBy, Series};
+use super::family::{By, CounterBy, CounterF64, GaugeBy, GaugeF64, GaugeF64By, HistogramBy, Series};
 use super::{MAX_PROFILE_NAME_LABELS, MAX_TENANT_LABELS};
 
 /// One family as the reference page shows it.
@@ -53,6 +53,10 @@ impl Registrar {
 
     pub(super) fn counter(&mut self, name: &'static str, help: &'static str) -> Counter {
         self.add(name, "counter", &[], help, Counter::default())
+    }
+
+    pub(super) fn counter_f64(&mut self, name: &'static str, help: &'static str) -> CounterF64 {
+        self.add(name, "counter", &[], help, CounterF64::default())
     }
 
     pub(super) fn gauge(&mut self, name: &'static str, help: &'static str) -> Gauge {

@@ -323,11 +323,12 @@ async fn start(
         wal_observer: Arc::new(flamestore_wal::Silent),
     }));
     engine.start().await.unwrap();
-    let compactor = compactor(bucket, clock, struck, setup, engine.clone());
+    let compactor = compactor(dir, bucket, clock, struck, setup, engine.clone());
     (engine, compactor)
 }
 
 pub(crate) fn compactor(
+    dir: &tempfile::TempDir,
     bucket: &Bucket,
     clock: &Arc<ManualClock>,
     struck: &Arc<Struck>,
@@ -345,6 +346,7 @@ pub(crate) fn compactor(
             settle: Duration::from_secs(300),
             max_memory_bytes: 64 << 20,
         },
+        data_dir: dir.path().join("compactor"),
         concurrency: 2,
         max_time_on_tenant: None,
         deletion_delay: Duration::from_secs(1800),

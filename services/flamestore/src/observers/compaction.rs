@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use flamestore_block::{Hidden, Meta, Ulid};
-use flamestore_compactor::{Flush, Follow, Observe};
+use flamestore_compactor::{Cost, Flush, Follow, Observe};
 use flamestore_engine::Engine;
 use flamestore_index::Why;
 use flamestore_model::{Fault, TenantId};
@@ -51,6 +51,14 @@ impl Observe for Observers {
         m.compaction_samples.with(level).observe(made.stats.samples as f64);
         let range = made.max_time_nanos.saturating_sub(made.min_time_nanos);
         m.compaction_range_seconds.with(level).observe(range as f64 / NANOS_PER_SECOND);
+    }
+
+    fn merged(&self, _: &TenantId, cost: &Cost) {
+        let m = &self.metrics.compactor;
+        m.compaction_cpu_seconds_total.inc_by(cost.cpu.as_secs_f64());
+        m.compaction_source_bytes_total.inc_by(cost.source_bytes);
+        m.compaction_spilled_bytes_total.inc_by(cost.spilled_bytes);
+        m.compaction_peak_memory_bytes.set(i64::try_from(cost.peak_bytes).unwrap_or(i64::MAX));
     }
 
     fn compaction_failed(&self, _: &TenantId, _: &Fault) {
