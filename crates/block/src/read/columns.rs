@@ -127,6 +127,14 @@ impl Checked {
         self.required::<FixedLenByteArrayType>(path, rows)
     }
 
+    pub(crate) fn optional_fixed(
+        &self,
+        path: &str,
+        rows: &[Range<u64>],
+    ) -> Result<Vec<Option<FixedLenByteArray>>, Fault> {
+        Ok(self.decode::<FixedLenByteArrayType>(path, rows)?.optional())
+    }
+
     /// The text of a value.
     pub(crate) fn text<'b>(&self, bytes: &'b ByteArray) -> Result<&'b str, Fault> {
         bytes.as_utf8().map_err(unreadable(self.name()))
