@@ -51,7 +51,7 @@ fn points_tell_the_annotations_of_their_profiles() {
         for range in [everything().select.range, some] {
             let mut query = everything();
             query.select.range = range;
-            let points = block.points(&query).await.unwrap();
+            let points = Box::pin(block.points(&query)).await.unwrap();
             let notes: BTreeMap<_, _> =
                 points.into_iter().map(|s| (s.labels, s.notes)).filter(|(_, notes)| !notes.is_empty()).collect();
             let expected = notes_in(&datasets, range);
@@ -62,7 +62,7 @@ fn points_tell_the_annotations_of_their_profiles() {
         // A profile without a sample of the span has no point, and no note.
         let mut query = everything();
         query.select.span_ids = vec![1];
-        for series in block.points(&query).await.unwrap() {
+        for series in Box::pin(block.points(&query)).await.unwrap() {
             let times: Vec<i64> = series.points.iter().map(|p: &Point| p.time_nanos).collect();
             assert!(series.notes.iter().all(|note| times.contains(&note.time_nanos)));
         }
