@@ -44,6 +44,8 @@ pub struct Notes {
     pub parts_ignored: u64,
     /// Samples without a stack or with a value that counts for nothing.
     pub samples_dropped: u64,
+    /// Samples that the profiler itself says it failed to take.
+    pub samples_lost: u64,
     /// Events of a recording that could not be read; the rest of the recording was.
     pub events_unreadable: u64,
     /// Attributes that cannot be a label (lists, maps, floats, bytes).

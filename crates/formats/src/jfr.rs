@@ -61,11 +61,10 @@ pub(crate) fn read(upload: &Upload<'_>, content_type: &str, body: &Bytes, out: &
     let mut rest = &recording[..];
     let (mut is_any_read, mut broken, mut first_why) = (false, 0, None);
     while !rest.is_empty() && broken < MAX_BROKEN_CHUNKS {
-        match chunk::split(rest).and_then(|(chunk, tail)| Ok((events.chunk(chunk)?, tail))) {
-            Ok((unreadable, tail)) => {
+        match chunk::split(rest).and_then(|(chunk, tail)| Ok((events.chunk(chunk, &mut out.notes)?, tail))) {
+            Ok(((), tail)) => {
                 rest = tail;
                 is_any_read = true;
-                out.notes.events_unreadable += unreadable;
             }
             Err(chunk::Broken::Refused(fault)) => return Err(fault),
             Err(chunk::Broken::Because(why)) => {

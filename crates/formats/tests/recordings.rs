@@ -103,6 +103,37 @@ fn recordings_of_the_jdk_of_several_chunks_and_with_events_of_the_application_ar
     compare("jdk-25", &[&[("cpu", 87 * PERIOD), objects, bytes][..], &outside, &waits].concat());
 }
 
+/// The recording has the types of these events, but the machine it was made on could not take any. So some are put behind
+/// the other events of its second chunk: they point to a stack of it, number 18.
+#[test]
+fn samples_of_cpu_time_are_read_as_jdk_25_declares_them() {
+    const SAMPLE: u8 = 125;
+    const SAMPLES_LOST: u8 = 126;
+    let varint = |value: u64| -> Vec<u8> {
+        let last = (63 - (value | 1).leading_zeros()) / 7;
+        (0..=last).map(|at| (value >> (7 * at)) as u8 & 0x7f | if at < last { 0x80 } else { 0 }).collect()
+    };
+    let event = |id: u8, fields: &[u64]| {
+        let fields: Vec<u8> = fields.iter().flat_map(|f| varint(*f)).collect();
+        [vec![fields.len() as u8 + 2, id], fields].concat()
+    };
+    let sample = |stack: u64, failed: u64, ticks: u64| event(SAMPLE, &[1_109_081_181, stack, 3, failed, ticks, 0]);
+    let lost = event(SAMPLES_LOST, &[1_109_081_181, 7, 3]);
+    let events = [sample(18, 0, 20_000_000), sample(0, 1, 20_000_000), sample(18, 0, 40_000_000), lost].concat();
+
+    let recording = gunzip(&file("jdk-25"));
+    let size_at = |chunk: usize| u64::from_be_bytes(recording[chunk + 8..chunk + 16].try_into().unwrap()) as usize;
+    let second = size_at(0);
+    let third = second + size_at(second);
+    let size = ((third - second + events.len()) as u64).to_be_bytes();
+    let parts = [&recording[..second + 8], &size, &recording[second + 16..third], &events, &recording[third..]];
+    let ingested = upload("", parts.concat()).unwrap();
+    // Of the 87 execution samples 15 are of that chunk, where the others now say what its time is.
+    assert_eq!(totals(&ingested).get("cpu"), Some(&((87 - 15) * PERIOD + 60_000_000)));
+    let notes = ingested.notes;
+    assert_eq!((notes.samples_dropped, notes.samples_lost, notes.events_unreadable), (1, 7, 0));
+}
+
 #[test]
 fn it_is_the_same_recording_plain_gzipped_and_in_a_form_with_labels() {
     let gzipped = file("async-profiler-4.5");

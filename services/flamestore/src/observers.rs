@@ -120,7 +120,7 @@ impl flamestore_distributor::observe::Observe for Observers {
         self.metrics.limits.discarded(
             Discard::Unknown,
             tenant.as_str(),
-            notes.samples_dropped + notes.lines_without_count,
+            notes.samples_dropped + notes.samples_lost + notes.lines_without_count,
             0,
         );
         tracing::debug!(%tenant, ?notes, "parts of an upload were passed over");

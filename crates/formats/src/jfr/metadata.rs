@@ -35,6 +35,9 @@ pub(super) enum Slot {
     Weight,
     Size,
     Samples,
+    SamplingPeriod,
+    Failed,
+    LostSamples,
     ContextId,
     SpanId,
     SpanName,
@@ -61,6 +64,9 @@ fn slot(name: &str) -> Option<Slot> {
         "weight" => Slot::Weight,
         "size" => Slot::Size,
         "samples" => Slot::Samples,
+        "samplingPeriod" => Slot::SamplingPeriod,
+        "failed" => Slot::Failed,
+        "lostSamples" => Slot::LostSamples,
         "contextId" => Slot::ContextId,
         "spanId" => Slot::SpanId,
         "spanName" => Slot::SpanName,
@@ -205,6 +211,11 @@ impl Types {
     /// The name of a type, if there is one of that id; empty when it is none that anything is made of.
     pub(super) fn name(&self, id: i64) -> Option<&str> {
         self.by_id.get(&id).and_then(|at| self.classes.get(*at)).map(|class| &*class.name)
+    }
+
+    /// Whether there is a type of this name.
+    pub(super) fn has_name(&self, name: &str) -> bool {
+        self.classes.iter().any(|class| &*class.name == name)
     }
 
     /// Reads a value of a type into `record`.

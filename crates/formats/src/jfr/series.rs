@@ -11,9 +11,8 @@ use hashbrown::HashMap;
 use crate::arrival::Arrival;
 use crate::caps::{Caps, or_unlimited, profile_too_large};
 use crate::ingest::Upload;
-use crate::ingested::{Ingested, RawProfile};
+use crate::ingested::{Ingested, Notes, RawProfile};
 use crate::jfr::chunk::{Broken, Chunk};
-use crate::jfr::cursor::Cursor;
 use crate::jfr::labels::LabelsSnapshot;
 use crate::jfr::metadata::{Record, Slot, Types};
 use crate::jfr::names::fold;
@@ -33,6 +32,8 @@ const KNOWN_BYTES: usize = 32;
 const MAX_ACTIVE_EVENT_BYTES: usize = 1024;
 const SPAN_NAME: &str = "span_name";
 const JFR_EVENT: &str = "jfr_event";
+/// From JDK 25 on. Where it is recorded, it is what CPU time is told by.
+const CPU_TIME_SAMPLE: &str = "jdk.CPUTimeSample";
 
 /// What a kind of event is counted as.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -91,6 +92,9 @@ impl Counted {
 #[derive(Debug, Clone, Copy)]
 enum Event {
     ExecutionSample,
+    /// A sample that says for how much CPU time it stands.
+    CpuTimeSample,
+    CpuTimeSamplesLost,
     WallClockSample,
     ActiveSetting,
     /// One, and the amount in a slot.
@@ -105,6 +109,8 @@ impl Event {
     fn of(name: &str) -> Option<Event> {
         Some(match name {
             "jdk.ExecutionSample" => Event::ExecutionSample,
+            CPU_TIME_SAMPLE => Event::CpuTimeSample,
+            "jdk.CPUTimeSamplesLost" => Event::CpuTimeSamplesLost,
             "profiler.WallClockSample" => Event::WallClockSample,
             "jdk.ActiveSetting" => Event::ActiveSetting,
             "jdk.ObjectAllocationInNewTLAB" => Event::Amount(Counted::AllocInNewTlab, Slot::TlabSize),
@@ -157,15 +163,21 @@ impl<'c> Recording<'c> {
         }
     }
 
-    /// Counts the events of a chunk; how many of them could not be read.
-    pub(super) fn chunk<'a>(&mut self, chunk: Chunk<'a>) -> Result<u64, Broken> {
+    /// Counts the events of a chunk, and in the notes those that could not be read, and samples that have no stack or
+    /// were never taken.
+    pub(super) fn chunk<'a>(&mut self, chunk: Chunk<'a>, notes: &mut Notes) -> Result<(), Broken> {
         let mut types = Types::read(&chunk)?;
         let pools = Pools::read(&chunk, &mut types)?;
         let mut kinds: Map<i64, Option<Event>> = Map::default();
         // Names and stacks of this chunk, by their keys.
-        let mut known = Known { pools: &pools, methods: Map::default(), stacks: Map::default() };
+        let mut known = Known {
+            pools: &pools,
+            ticks_per_second: chunk.ticks_per_second,
+            has_cpu_time: has_event(&chunk, &types, CPU_TIME_SAMPLE),
+            methods: Map::default(),
+            stacks: Map::default(),
+        };
         let mut record = Record::default();
-        let mut unreadable = 0;
         for event in chunk.events() {
             let (id, mut cursor) = event?;
             let kind = match kinds.get(&id) {
@@ -177,27 +189,25 @@ impl<'c> Recording<'c> {
                 }
             };
             let Some(kind) = kind else { continue };
-            match self.event(kind, id, &mut cursor, &mut types, &mut known, &mut record, chunk.ticks_per_second) {
+            let counted = types
+                .value(id, &mut cursor, &mut record)
+                .and_then(|()| self.event(kind, &mut known, &mut record, notes));
+            match counted {
                 Ok(()) => {}
-                Err(Broken::Because(_)) => unreadable += 1,
+                Err(Broken::Because(_)) => notes.events_unreadable += 1,
                 Err(refused) => return Err(refused),
             }
         }
-        Ok(unreadable)
+        Ok(())
     }
 
-    #[expect(clippy::too_many_arguments, reason = "what a chunk has is of a shorter life than what a recording has")]
     fn event<'a>(
         &mut self,
         kind: Event,
-        id: i64,
-        cursor: &mut Cursor<'a>,
-        types: &mut Types,
         known: &mut Known<'_, 'a>,
         record: &mut Record<'a>,
-        ticks_per_second: i64,
+        notes: &mut Notes,
     ) -> Result<(), Broken> {
-        types.value(id, cursor, record)?;
         match kind {
             Event::ActiveSetting => {
                 let name = known.pools.resolve(record.text(Slot::Name));
@@ -210,12 +220,21 @@ impl<'c> Recording<'c> {
             }
             Event::ExecutionSample => {
                 let state = known.pools.state(record.number(Slot::State));
-                if state != "STATE_SLEEPING" {
+                // The same time must not be counted twice.
+                if state != "STATE_SLEEPING" && !known.has_cpu_time {
                     self.count(Counted::Cpu, [self.period, 0], known, record)?;
                 }
                 if self.active_event == "wall" {
                     self.count(Counted::Wall, [self.period, 0], known, record)?;
                 }
+            }
+            Event::CpuTimeSample if record.number(Slot::Failed) != 0 => notes.samples_dropped += 1,
+            Event::CpuTimeSample => {
+                let time = known.nanos(record.number(Slot::SamplingPeriod));
+                self.count(Counted::Cpu, [time, 0], known, record)?;
+            }
+            Event::CpuTimeSamplesLost => {
+                notes.samples_lost += u64::try_from(record.number(Slot::LostSamples)).unwrap_or_default();
             }
             Event::WallClockSample => {
                 let time = record.number(Slot::Samples).saturating_mul(self.period);
@@ -227,9 +246,8 @@ impl<'c> Recording<'c> {
             }
             Event::Amount(counted, slot) => self.count(counted, [1, record.number(slot)], known, record)?,
             Event::Lasting(counted) => {
-                let ticks = i128::from(record.number(Slot::Duration));
-                let nanos = ticks * i128::from(NANOS_PER_SECOND) / i128::from(ticks_per_second);
-                self.count(counted, [1, i64::try_from(nanos).unwrap_or(i64::MAX)], known, record)?;
+                let time = known.nanos(record.number(Slot::Duration));
+                self.count(counted, [1, time], known, record)?;
             }
             Event::Single(counted) => self.count(counted, [1, 0], known, record)?,
         }
@@ -391,9 +409,25 @@ impl<'c> Recording<'c> {
 /// What has been looked up in the pools of a chunk.
 struct Known<'p, 'a> {
     pools: &'p Pools<'a>,
+    ticks_per_second: i64,
+    /// Whether events of the chunk say what CPU time they stand for.
+    has_cpu_time: bool,
     /// Index of the frame's name, by the method's key; `None` where the pools do not know the method.
     methods: Map<i64, Option<u32>>,
     stacks: Map<(usize, i64), u32>,
+}
+
+impl Known<'_, '_> {
+    fn nanos(&self, ticks: i64) -> i64 {
+        let nanos = i128::from(ticks) * i128::from(NANOS_PER_SECOND) / i128::from(self.ticks_per_second);
+        i64::try_from(nanos).unwrap_or(i64::MAX)
+    }
+}
+
+/// Whether a chunk has an event of this name.
+fn has_event(chunk: &Chunk<'_>, types: &Types, name: &str) -> bool {
+    // Chunks of older programs do not know the name, and their events are not looked at.
+    types.has_name(name) && chunk.events().flatten().any(|(id, _)| types.name(id) == Some(name))
 }
 
 /// The pprof of one kind of event.

@@ -12,6 +12,8 @@ const ACTIVE_SETTING: u64 = 102;
 const THREAD_PARK: u64 = 103;
 const IN_NEW_TLAB: u64 = 104;
 const OTHER: u64 = 105;
+const CPU_TIME_SAMPLE: u64 = 106;
+const CPU_TIME_SAMPLES_LOST: u64 = 107;
 const TICKS_PER_SECOND: u64 = 1000;
 
 type FieldOf = (&'static str, u64, &'static str);
@@ -51,6 +53,24 @@ const CLASSES: &[(u64, &str, &[FieldOf])] = &[
         IN_NEW_TLAB,
         "jdk.ObjectAllocationInNewTLAB",
         &[("stackTrace", 24, "p"), ("allocationSize", 10, ""), ("tlabSize", 10, "")],
+    ),
+    // As JDK 25 declares them; the period is in ticks.
+    (
+        CPU_TIME_SAMPLE,
+        "jdk.CPUTimeSample",
+        &[
+            ("startTime", 10, ""),
+            ("stackTrace", 24, "p"),
+            ("eventThread", 10, "p"),
+            ("failed", 13, ""),
+            ("samplingPeriod", 10, ""),
+            ("biased", 13, ""),
+        ],
+    ),
+    (
+        CPU_TIME_SAMPLES_LOST,
+        "jdk.CPUTimeSamplesLost",
+        &[("startTime", 10, ""), ("lostSamples", 11, ""), ("eventThread", 10, "p")],
     ),
     (OTHER, "some.OtherEvent", &[("frames", 23, "a"), ("x", 14, ""), ("name", 12, "a")]),
 ];
@@ -138,6 +158,10 @@ fn execution_sample(stack: u64, state: u64) -> Vec<u8> {
     event(EXECUTION_SAMPLE, &numbers(&[5, stack, state, 0, 0]))
 }
 
+fn cpu_time_sample(stack: u64, failed: u64, ticks: u64) -> Vec<u8> {
+    event(CPU_TIME_SAMPLE, &numbers(&[5, stack, 1, failed, ticks, 0]))
+}
+
 fn active_event(name: &str) -> Vec<u8> {
     event(ACTIVE_SETTING, &[varint(0), text("event"), text(name)].concat())
 }
@@ -156,6 +180,25 @@ const CPU: &str = "svc.app process_cpu:cpu:nanoseconds:cpu:nanoseconds";
 fn execution_samples_are_cpu_time_unless_the_thread_sleeps() {
     let events = [execution_sample(1, 1), execution_sample(2, 1), execution_sample(1, 1), execution_sample(1, 2)];
     assert_eq!(read_events(&events), [format!("{CPU} a/B.main 10000000, a/B.main;a/B.run 20000000")]);
+}
+
+#[test]
+fn samples_of_cpu_time_count_what_they_stand_for_and_no_execution_samples_beside_them() {
+    let lost = event(CPU_TIME_SAMPLES_LOST, &numbers(&[5, 3, 1]));
+    let events =
+        [execution_sample(2, 1), cpu_time_sample(1, 0, 20), cpu_time_sample(1, 0, 45), cpu_time_sample(0, 1, 20)];
+    let recording = chunk(&[events.concat(), lost]);
+    let ingested = read_bytes(recording.clone()).unwrap();
+    assert_eq!(ingested.profiles.iter().map(folded).collect::<Vec<_>>(), [format!("{CPU} a/B.main;a/B.run 65000000")]);
+    assert_eq!((ingested.notes.samples_dropped, ingested.notes.samples_lost), (1, 3));
+
+    let before = chunk(&[execution_sample(2, 1)]);
+    let both = read_bytes([before, recording].concat()).unwrap();
+    assert_eq!(
+        both.profiles.iter().map(folded).collect::<Vec<_>>(),
+        [format!("{CPU} a/B.main 10000000, a/B.main;a/B.run 65000000")],
+        "a chunk without them has the samples it has"
+    );
 }
 
 #[test]

@@ -201,9 +201,10 @@ struct Builder<'d, 'a> {
     /// Ids in the pprof by index in the dictionary.
     locations: ById<u64>,
     strings: ById<u32>,
-    /// Attributes whose text is counted in `bytes`.
-    attributes: ById<()>,
+    /// The labels that attributes become, by index in the dictionary. Their text is counted in `bytes`.
+    attributes: ById<Option<Label<'static>>>,
     stack: Vec<u64>,
+    labels: Vec<Label<'static>>,
     /// At least this many bytes will be in the file.
     bytes: usize,
 }
@@ -224,6 +225,7 @@ impl<'d, 'a> Builder<'d, 'a> {
             strings: ById::default(),
             attributes: ById::default(),
             stack: Vec::new(),
+            labels: Vec::new(),
             bytes: 0,
         }
     }
@@ -248,29 +250,37 @@ impl<'d, 'a> Builder<'d, 'a> {
         // An attribute may be named more than once; pprof has no use for that.
         sample.attributes.sort_unstable();
         sample.attributes.dedup();
-        let mut texts = Vec::with_capacity(sample.attributes.len());
+        self.labels.clear();
         for index in &sample.attributes {
-            let attribute = self.dictionary.attribute(*index)?;
-            // The service is the series' already.
-            if attribute.as_service().is_some() {
-                continue;
-            }
-            if let Some(value) = attribute.value.text() {
-                if self.attributes.insert(*index, ()).is_none() {
-                    self.bytes += attribute.key.len() + value.len();
-                }
-                texts.push((String::from_utf8_lossy(attribute.key), value));
-            }
+            let label = match self.attributes.get(index) {
+                Some(label) => *label,
+                None => self.label(*index)?,
+            };
+            self.labels.extend(label);
         }
         if let Some(link) = sample.link {
             let (trace_id, span_id) = self.link(link)?;
-            texts.extend(trace_id.map(|hex| (Cow::Borrowed(names::TRACE_ID), Cow::Owned(hex))));
-            texts.extend(span_id.map(|hex| (Cow::Borrowed(names::SPAN_ID), Cow::Owned(hex))));
+            for (key, hex) in [(names::TRACE_ID, trace_id), (names::SPAN_ID, span_id)] {
+                let Some(text) = hex.map(|hex| self.writer.string(&hex)) else { continue };
+                self.labels.push(Label::Interned { key: self.writer.string(key), text });
+            }
         }
-        let labels: Vec<Label<'_>> = texts.iter().map(|(key, text)| Label::Text { key, text }).collect();
-        self.writer.sample(&self.stack, values, &labels);
-        self.bytes += SAMPLE_BYTES + self.stack.len() + 8 * labels.len();
+        self.writer.sample(&self.stack, values, &self.labels);
+        self.bytes += SAMPLE_BYTES + self.stack.len() + 8 * self.labels.len();
         Ok(self.bytes - before + cut)
+    }
+
+    /// What an attribute becomes. The service does not become a label: it is the series' already.
+    fn label(&mut self, index: u64) -> Result<Option<Label<'static>>, Fault> {
+        let attribute = self.dictionary.attribute(index)?;
+        let value = attribute.value.text().filter(|_| attribute.as_service().is_none());
+        let label = value.map(|value| {
+            self.bytes += attribute.key.len() + value.len();
+            let key = self.writer.string(&String::from_utf8_lossy(attribute.key));
+            Label::Interned { key, text: self.writer.string(&value) }
+        });
+        self.attributes.insert(index, label);
+        Ok(label)
     }
 
     /// Trace and span id in hex, where they are not zero.
