@@ -7,6 +7,7 @@ use flamestore_tests::Server;
 use flamestore_tests::server::built;
 use serde_json::Value;
 
+mod blocks;
 mod diff;
 mod exits;
 mod fake;
@@ -16,7 +17,7 @@ mod query;
 
 /// What a run of `flamectl` left behind.
 #[derive(Debug)]
-struct Ran {
+pub(crate) struct Ran {
     code: Option<i32>,
     out: Vec<u8>,
     err: String,
@@ -25,13 +26,13 @@ struct Ran {
 impl Ran {
     /// What it printed. Panics if it did not end well.
     #[track_caller]
-    fn text(&self) -> &str {
+    pub(crate) fn text(&self) -> &str {
         assert_eq!(self.code, Some(0), "{}", self.err);
         std::str::from_utf8(&self.out).expect("text")
     }
 
     #[track_caller]
-    fn json(&self) -> Value {
+    pub(crate) fn json(&self) -> Value {
         serde_json::from_str(self.text()).expect("JSON")
     }
 
@@ -44,7 +45,7 @@ impl Ran {
 }
 
 /// Runs `flamectl` at this address, with `input` on its standard input.
-fn run_at(url: &str, args: &[&str], input: &[u8]) -> Ran {
+pub(crate) fn run_at(url: &str, args: &[&str], input: &[u8]) -> Ran {
     let mut child = Command::new(built("flamectl"))
         .args(args)
         .env_clear()
@@ -62,7 +63,7 @@ fn run_at(url: &str, args: &[&str], input: &[u8]) -> Ran {
     Ran { code: done.status.code(), out: done.stdout, err: String::from_utf8_lossy(&done.stderr).into_owned() }
 }
 
-fn run(server: &Server, args: &[&str]) -> Ran {
+pub(crate) fn run(server: &Server, args: &[&str]) -> Ran {
     run_at(&format!("http://{}", server.http()), args, b"")
 }
 

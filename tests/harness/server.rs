@@ -98,6 +98,11 @@ impl Server {
         self.wait_until_ready();
     }
 
+    /// Flags for the next start, instead of the ones before.
+    pub fn set_flags(&mut self, flags: Vec<String>) {
+        self.flags = flags;
+    }
+
     /// Everything that the process last started has logged.
     pub fn log(&self) -> String {
         fs::read_to_string(log_path(self.dir.path(), self.starts - 1)).unwrap_or_default()

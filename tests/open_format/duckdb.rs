@@ -1,31 +1,18 @@
-//! DuckDB reads blocks by the recipe of `docs/reference/block-format.md` and finds what the server answers.
+//! DuckDB, on a directory and on an S3 server.
 
-use std::collections::BTreeMap;
-use std::path::Path;
-use std::process::Command;
+use std::path::{Path, PathBuf};
 
-use flamestore_clock::{Clock, SystemClock};
-use flamestore_tests::client::Flame;
-use flamestore_tests::{Server, tools};
+use flamestore_tests::stores::{BUCKET, S3};
+use flamestore_tests::tools;
+use serde_json::json;
 
-/// For each function its self value and its total, by DuckDB.
-fn read_by_duckdb(server: &Server, service: &str) -> BTreeMap<String, (i64, i64)> {
-    let top = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let ran = Command::new(tools::python())
-        .arg(top.join("open_format/recipe.py"))
-        .arg(top.join("../docs/reference/block-format.md"))
-        .arg(server.bucket().join("anonymous/blocks"))
-        .arg(service)
-        .output()
-        .expect("python runs");
-    assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stderr));
-    let rows: Vec<(String, i64, i64)> = serde_json::from_slice(&ran.stdout).expect("rows");
-    rows.into_iter().map(|(name, own, total)| (name, (own, total))).collect()
-}
+use super::lived::lived;
+use super::{answer, document, python};
 
-fn answered(flame: &Flame) -> BTreeMap<String, (i64, i64)> {
-    let own = |name: &String| flame.self_values.get(name).copied().unwrap_or(0);
-    flame.totals.iter().map(|(name, total)| (name.clone(), (own(name), *total))).collect()
+/// Where `pip install --target` has put `tests/requirements-httpfs.txt`: a DuckDB with its extension for S3.
+fn httpfs() -> PathBuf {
+    let set = std::env::var_os("FLAMESTORE_TEST_HTTPFS").map(PathBuf::from);
+    set.unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/duckdb-httpfs"))
 }
 
 #[test]
@@ -33,25 +20,27 @@ fn duckdb_finds_in_blocks_what_the_server_answers() {
     if !tools::python_has("duckdb") {
         return;
     }
-    let mut server = Server::start(&[]);
-    let now = SystemClock::default().now_nanos() / 1_000_000_000;
-    // Two blocks of one service, and another service in both.
-    for (back, stacks) in
-        [(120, "main;serve;parse 3\nmain;serve 4\nmain;gc 5\n"), (60, "main;serve;parse 11\nidle 7\n")]
-    {
-        for (service, stacks) in [("shop", stacks), ("other", "main;elsewhere 1000\n")] {
-            let (status, body) = server.client().push_folded(service, now - back, stacks).expect("an answer");
-            assert_eq!(status, 200, "{body}");
-        }
-        server.stop();
-        server.start_again();
+    let lived = lived(&[]);
+    let tenant = lived.server.bucket().join("anonymous");
+    lived.check(&answer(python("by_duckdb.py").arg(document()).arg(tenant).arg("shop")));
+}
+
+#[test]
+fn duckdb_reads_the_same_from_s3_in_ranges() {
+    let found = format!("import sys; sys.path.insert(0, {:?}); import duckdb_extension_httpfs", httpfs());
+    let needed = "DuckDB with httpfs (pip install --target target/duckdb-httpfs -r tests/requirements-httpfs.txt)";
+    if !tools::have(needed, &tools::python(), &["-c", &found]) {
+        return;
     }
-    let flame = server.client().cpu(r#"{service_name="shop"}"#, now - 600, now + 60);
-    assert_eq!(flame.total, 30 * 10_000_000);
-    assert_eq!(flame.totals["serve"], 18 * 10_000_000);
-    let read = read_by_duckdb(&server, "shop");
-    assert_eq!(read, answered(&flame));
-    assert_eq!(read.values().map(|(own, _)| own).sum::<i64>(), flame.total);
-    let other = server.client().cpu(r#"{service_name="other"}"#, now - 600, now + 60);
-    assert_eq!(read_by_duckdb(&server, "other"), answered(&other));
+    let Some(store) = S3::start() else { return };
+    let flags = store.flags();
+    let mut flags: Vec<&str> = flags.iter().map(String::as_str).collect();
+    flags.push("-storage.prefix=a/b");
+    let lived = lived(&flags);
+    let settings = store.settings();
+    let secret = json!({ "S3_KEY": settings.access_key_id, "S3_SECRET": settings.secret_access_key,
+                         "S3_REGION": "us-east-1", "S3_ENDPOINT": settings.endpoint });
+    let mut script = python("by_duckdb.py");
+    script.env("PYTHONPATH", httpfs()).arg(document());
+    lived.check(&answer(script.arg(format!("s3://{BUCKET}/a/b/anonymous")).arg("shop").arg(secret.to_string())));
 }
