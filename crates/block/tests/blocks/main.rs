@@ -11,6 +11,7 @@ mod naive;
 mod rolled;
 mod round_trip;
 mod shuffled;
+mod verified;
 
 use std::sync::Arc;
 
