@@ -101,10 +101,12 @@ impl Store {
                     account.block();
                     let (tenant, observer) = (tenant.clone(), self.observer.clone());
                     OwnTask(tokio::spawn(async move {
-                        let part = match G::of_block(&query, &block, &results).await {
+                        // Boxed: both are large, and a task is moved about before it runs.
+                        let part = match Box::pin(G::of_block(&query, &block, &results)).await {
                             // Sums are there to save time: without them the samples answer.
                             Err(fault) if costs_only_its_block(&fault) && block.has_roll_ups() => {
-                                let part = G::of_block(&query, &block.without_roll_ups(), &results).await?;
+                                let samples = block.without_roll_ups();
+                                let part = Box::pin(G::of_block(&query, &samples, &results)).await?;
                                 tracing::error!(%tenant, %fault, "a roll-up cannot be read: its samples are read instead");
                                 observer.unreadable(&tenant, &fault);
                                 part
@@ -394,11 +396,12 @@ impl Gather for TreeMerger {
     }
 
     async fn of_block(query: &TreeQuery, block: &Block, results: &Results) -> Result<Self, Fault> {
-        let read = async {
+        // On the heap, as what waits lies in what waits for it, and stacks are small.
+        let read = Box::pin(async {
             let mut merger = Self::empty();
             block.add_tree(query, &mut merger).await?;
             Ok(merger)
-        };
+        });
         results.tree(query, block, read).await
     }
 

@@ -111,7 +111,8 @@ impl BlockCache {
         self.loaded.load(Relaxed)
     }
 
-    /// The entry, loaded once however many ask for it at the same time. The account is that of the query that asks.
+    /// The entry, loaded once however many ask for it at the same time. The account is that of the query that asks. What
+    /// loads should be on the heap: it lies in all that wait for it, several times over, and stacks are small.
     pub(crate) async fn get(
         &self,
         account: Option<&Account>,

@@ -115,7 +115,7 @@ impl Block {
 
     async fn footer_for(&self, account: Option<&Account>, table: Table) -> Result<Arc<Footer>, Fault> {
         let key = Key { tenant: self.tenant.clone(), block: self.meta.ulid, what: What::Footer(table) };
-        let load = async { self.load_footer(table).await.map(|f| Entry::Footer(Arc::new(f))) };
+        let load = Box::pin(async { self.load_footer(table).await.map(|f| Entry::Footer(Arc::new(f))) });
         match self.cache.get(account, key, load).await? {
             Entry::Footer(footer) => Ok(footer),
             _ => Err(Fault::internal("block cache: a footer is something else")),

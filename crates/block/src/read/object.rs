@@ -30,9 +30,10 @@ impl Block {
         let pieces = pieces(&key, file, wanted)?;
         let piece = file.piece_bytes.max(1);
         let ranges: Vec<Range<u64>> = pieces.iter().map(|r| r.start * piece..(r.end * piece).min(file.size)).collect();
+        // On the heap, as in the cache.
         let bytes = match self.cache.disk() {
-            Some(disk) => disk.get_ranges(&self.bucket, &immutable(&key, file), &ranges).await?,
-            None => self.bucket.get_ranges(&key, &ranges).await?,
+            Some(disk) => Box::pin(disk.get_ranges(&self.bucket, &immutable(&key, file), &ranges)).await?,
+            None => Box::pin(self.bucket.get_ranges(&key, &ranges)).await?,
         };
         let crcs = pieces.iter().map(|r| file.piece_crc32c[r.start as usize..r.end as usize].to_vec()).collect();
         let parts = ranges.into_iter().map(|r| r.start).zip(bytes).collect();

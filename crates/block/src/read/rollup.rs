@@ -113,7 +113,7 @@ impl Block {
     async fn buckets_of(&self, dataset: usize, resolution: Resolution) -> Result<Arc<Buckets>, Fault> {
         let what = What::RollUp(resolution, dataset as u32);
         let key = Key { tenant: self.tenant.clone(), block: self.meta.ulid, what };
-        let load = async {
+        let load = Box::pin(async {
             let known = self.dataset(dataset)?.rows;
             let rows = known.of(Table::RollUp(resolution)).range();
             let columns = self.columns(Table::RollUp(resolution), &PATHS, std::slice::from_ref(&rows)).await?;
@@ -122,7 +122,7 @@ impl Block {
                 Ok(Entry::RollUp(Arc::new(buckets)))
             })
             .await
-        };
+        });
         match self.cache.get(self.account(), key, load).await? {
             Entry::RollUp(buckets) => Ok(buckets),
             _ => Err(Fault::internal("block cache: a roll-up is something else")),

@@ -57,11 +57,11 @@ const PATHS: [&str; 9] = [
 impl Block {
     pub(crate) async fn series_of(&self, dataset: usize) -> Result<Arc<SeriesRows>, Fault> {
         let key = Key { tenant: self.tenant.clone(), block: self.meta.ulid, what: What::Series(dataset as u32) };
-        let load = async {
+        let load = Box::pin(async {
             let rows = self.dataset(dataset)?.rows.series.range();
             let columns = self.columns(Table::Series, &PATHS, std::slice::from_ref(&rows)).await?;
             blocking(move || decode(&columns.check()?, rows).map(|rows| Entry::Series(Arc::new(rows)))).await
-        };
+        });
         match self.cache.get(self.account(), key, load).await? {
             Entry::Series(rows) => Ok(rows),
             _ => Err(Fault::internal("block cache: a list of series is something else")),

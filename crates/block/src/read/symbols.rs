@@ -37,7 +37,7 @@ impl Block {
 
     async fn symbols(&self, dataset: usize, what: What, all: bool) -> Result<Arc<Symbols>, Fault> {
         let key = Key { tenant: self.tenant.clone(), block: self.meta.ulid, what };
-        let load = async {
+        let load = Box::pin(async {
             let rows = self.dataset(dataset)?.rows;
             let (stacks, nodes, functions, locations) =
                 (rows.stacktraces.range(), rows.fn_tree.range(), rows.functions.range(), rows.locations.range());
@@ -68,7 +68,7 @@ impl Block {
                 Ok(Entry::Symbols(Arc::new(out)))
             })
             .await
-        };
+        });
         match self.cache.get(self.account(), key, load).await? {
             Entry::Symbols(symbols) => Ok(symbols),
             _ => Err(Fault::internal("block cache: symbols are something else")),
