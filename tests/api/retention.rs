@@ -73,6 +73,10 @@ fn what_is_past_retention_is_not_shown_and_its_blocks_go() {
     assert!(metrics.contains(marked), "{metrics}");
     assert!(server.log().contains("compactor: retention: block marked for deletion"));
     assert!(server.log().contains("compactor: cleanup: deleting block"));
+    // The words by which operators look for all this.
+    for word in ["compactor", "retention", "cleanup", "deleting"] {
+        assert!(server.log().lines().any(|line| line.contains("level=info") && line.contains(word)), "{word}");
+    }
 
     // One block with both: nothing young goes for its old neighbours, and those are not shown.
     push(&server.client(), "mixed", now - 5 * HOUR_MS, "hidden");

@@ -4,10 +4,12 @@ mod azurite;
 pub mod emulator;
 mod process;
 mod s3;
+pub mod unruly;
 
 pub use azurite::Azurite;
 pub use emulator::{Emulator, Habits};
 pub use s3::S3;
+pub use unruly::Unruly;
 
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use flamestore_model::{Fault, TenantId, TimeRange};
+use flamestore_objstore::sealed;
 use serde::{Deserialize, Serialize};
 
 use crate::layout::{Resolution, Table, VERSION};
@@ -145,7 +146,7 @@ pub struct File {
 }
 
 impl Meta {
-    /// Reads `meta.json`; refuses versions newer than [`VERSION`].
+    /// Reads `meta.json`; refuses versions newer than [`VERSION`], and what its checksum does not fit.
     pub fn from_json(bytes: &[u8]) -> Result<Self, Fault> {
         #[derive(Deserialize)]
         struct Version {
@@ -158,6 +159,7 @@ impl Meta {
                 "a block's meta.json has version {version}; this program reads versions 1 to {VERSION}"
             )));
         }
+        sealed::check(bytes).map_err(|e| Fault::corrupt("a block's meta.json is not what was written").caused_by(e))?;
         let meta: Meta = serde_json::from_slice(bytes).map_err(refuse)?;
         for file in &meta.files {
             let pieces =
@@ -169,8 +171,10 @@ impl Meta {
         Ok(meta)
     }
 
+    /// The bytes of `meta.json`, with their checksum.
     pub fn to_json(&self) -> Result<Vec<u8>, Fault> {
-        serde_json::to_vec(self).map_err(|e| Fault::internal("a block's meta.json cannot be written").caused_by(e))
+        let json = serde_json::to_vec(self);
+        json.map(sealed::seal).map_err(|e| Fault::internal("a block's meta.json cannot be written").caused_by(e))
     }
 
     /// The flushes whose profiles are in this block. Two blocks that share one hold the same profiles twice.

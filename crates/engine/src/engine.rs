@@ -24,7 +24,7 @@ use crate::push::{blocking, refuse_all};
 use crate::replay::Flushed;
 use crate::results::Results;
 use crate::store::{MaxSeries, State, Store, next_number};
-use crate::{catalog, flushed, identity, replay};
+use crate::{catalog, flushed, identity, lately, replay};
 
 /// How often the age of the heads is looked at.
 const TICK: Duration = Duration::from_secs(1);
@@ -68,7 +68,7 @@ impl Engine {
     pub async fn start(&self) -> Result<Replayed, Fault> {
         let Parts { config, bucket, cache, clock, chance, observer, wal_observer } = self.parts.clone();
         let started = clock.monotonic_nanos();
-        let (wal, log, ingester, flushed_below) = {
+        let (wal, log, ingester, flushed_below, lately) = {
             let (config, clock, chance) = (config.clone(), clock.clone(), chance.clone());
             blocking(move || {
                 // The log's lock keeps a second process away from all of the folder.
@@ -76,11 +76,13 @@ impl Engine {
                 let (wal, log) = Wal::open(&dir, config.wal, clock, chance.clone(), wal_observer)?;
                 let ingester = identity::load_or_make(&config.data_dir, &*chance)?;
                 let flushed_below = flushed::load(&config.data_dir)?;
-                Ok::<_, Fault>((wal, log, ingester, flushed_below))
+                let lately = lately::load(&config.data_dir)?;
+                Ok::<_, Fault>((wal, log, ingester, flushed_below, lately))
             })
             .await??
         };
-        let found = catalog::load(&bucket, &cache, &clock, &ingester, config.max_parallel_metas).await?;
+        let found =
+            catalog::load(&bucket, &cache, &clock, &ingester, lately, &*observer, config.max_parallel_metas).await?;
         let budget = Budget::new(config.max_memory_bytes);
         let last_epoch = found.last_epoch.max(flushed_below);
         let flushed = Flushed { committed: found.committed, below: flushed_below };
@@ -104,6 +106,7 @@ impl Engine {
             max_series: self.max_series.clone(),
             ingester,
             wal,
+            lately: found.lately,
             budget,
             state: RwLock::new(state),
             wake_flusher: Notify::new(),
@@ -154,6 +157,16 @@ impl Engine {
     /// with what they have. Blocks that this store does not know are no fault: another one may have flushed them.
     pub fn replace_blocks(&self, tenant: &TenantId, added: Vec<Meta>, removed: &[Ulid]) -> Result<(), Fault> {
         self.started()?.replace(tenant, added, removed)
+    }
+
+    /// The blocks of a tenant that queries read.
+    pub fn block_ids(&self, tenant: &TenantId) -> Vec<Ulid> {
+        self.store.get().map(|store| store.block_ids(tenant)).unwrap_or_default()
+    }
+
+    /// What this store is called, as long as its data folder lives. `None` before the start.
+    pub fn name(&self) -> Option<&str> {
+        self.store.get().map(|store| store.ingester.as_str())
     }
 
     /// What was deleted on request and still stands in blocks: queries that start from now on leave it out.

@@ -14,6 +14,7 @@ mod flush;
 mod flushed;
 mod heads;
 mod identity;
+mod lately;
 mod observe;
 mod push;
 mod record;

@@ -68,7 +68,7 @@ pub trait Observe: Send + Sync {
     /// It is tried again.
     fn flush_failed(&self, _tenant: &TenantId, _fault: &Fault) {}
     fn replayed(&self, _replayed: &Replayed) {}
-    /// A query met a block that is damaged or gone.
+    /// A query, or the start, met an object that is damaged or gone.
     fn unreadable(&self, _tenant: &TenantId, _fault: &Fault) {}
     /// What one query has read of blocks, whether it was answered or failed.
     fn read(&self, _tenant: &TenantId, _reads: &Reads) {}

@@ -17,6 +17,7 @@ use crate::config::EngineConfig;
 use crate::epoch::{Epoch, Guard};
 use crate::flushed;
 use crate::heads::TenantHeads;
+use crate::lately::Lately;
 use crate::observe::{CutReason, Observe, Stats};
 use crate::results::Results;
 
@@ -34,6 +35,7 @@ pub(crate) struct Store {
     /// This store's name.
     pub(crate) ingester: String,
     pub(crate) wal: Wal,
+    pub(crate) lately: Lately,
     pub(crate) budget: Arc<Budget>,
     pub(crate) state: RwLock<State>,
     /// Something was cut.
@@ -112,6 +114,7 @@ impl Store {
         let heads = {
             let mut state = self.state.write();
             if let Some(block) = block {
+                self.lately.add(tenant, block.meta().ulid);
                 let of_tenant = state.blocks.entry(tenant.clone()).or_default();
                 Arc::make_mut(&mut of_tenant.blocks).push(block);
             }
@@ -135,7 +138,13 @@ impl Store {
             }
         }
         of_tenant.blocks = Arc::new(blocks);
+        self.lately.forget(tenant, removed);
         Ok(())
+    }
+
+    pub(crate) fn block_ids(&self, tenant: &TenantId) -> Vec<Ulid> {
+        let state = self.state.read();
+        state.blocks.get(tenant).map(|b| b.blocks.iter().map(|b| b.meta().ulid).collect()).unwrap_or_default()
     }
 
     /// Leaves these profiles out of their blocks, and no others of the tenant's.
@@ -163,6 +172,7 @@ impl Store {
             (epochs().map(|e| e.first_lsn).min().unwrap_or(0), epochs().map(|e| e.number).min().unwrap_or(0))
         };
         fail::fail_point!("engine-before-trim", |_| Err(Fault::unavailable("injected")));
+        self.lately.save(&self.config.data_dir, self.clock.now_millis())?;
         if flushed_below > self.flushed_below.load(Ordering::Acquire) {
             flushed::store(&self.config.data_dir, flushed_below)?;
             self.flushed_below.store(flushed_below, Ordering::Release);

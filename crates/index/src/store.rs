@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use flamestore_clock::Clock;
 use flamestore_model::{Fault, Kind, TenantId};
-use flamestore_objstore::{Bucket, Put};
+use flamestore_objstore::{Bucket, Put, sealed};
 use futures::TryStreamExt;
+use serde::{Deserialize, Serialize};
 
 use crate::snapshot::Snapshot;
 
@@ -34,7 +35,20 @@ pub struct Index {
 pub struct Latest {
     /// Its number. 0: there is none.
     pub seq: u64,
+    /// As it stands in the bucket.
+    pub bytes: u64,
     pub snapshot: Result<Snapshot, Fault>,
+}
+
+struct Found {
+    bytes: u64,
+    snapshot: Result<Snapshot, Fault>,
+}
+
+/// Every snapshot from this number on is there.
+#[derive(Serialize, Deserialize)]
+struct KeptFrom {
+    kept_from: u64,
 }
 
 impl Index {
@@ -62,6 +76,10 @@ impl Index {
         format!("{}/{seq:020}{SUFFIX}", self.folder())
     }
 
+    fn kept_from_key(&self) -> String {
+        format!("{}/kept-from.json", self.folder())
+    }
+
     /// Numbers in the bucket with the time they were written at, sorted.
     async fn numbers(&self) -> Result<Vec<(u64, i64)>, Fault> {
         let mut found = Vec::new();
@@ -76,43 +94,81 @@ impl Index {
     }
 
     /// The latest snapshot; an empty one with number 0 when there is none. A damaged one is no error of the call.
+    ///
+    /// A listing only says where to begin: it may be of long ago. Snapshots are written in order and trimmed from the oldest
+    /// on, so behind any that is there stand all newer ones.
     pub async fn latest(&self) -> Result<Latest, Fault> {
-        let mut seq = self.numbers().await?.last().map_or(0, |(n, _)| *n);
-        let mut found = None;
-        // A listing may be behind: go on from where it ends.
-        loop {
-            let next = if found.is_none() && seq > 0 { seq } else { seq + 1 };
-            match self.bucket.get(&self.key(next)).await {
-                Ok(bytes) => {
-                    seq = next;
-                    found = Some(Snapshot::from_bytes(&bytes).map_err(|f| f.at(self.key(next))));
-                }
-                Err(fault) if fault.kind == Kind::NotFound && next == seq => {
-                    // Trimmed since it was listed: there are newer ones.
-                    found = Some(Err(fault.as_kind(Kind::Unavailable)));
-                }
-                Err(fault) if fault.kind == Kind::NotFound => break,
-                Err(fault) => return Err(fault),
+        let listed = self.numbers().await?.last().map_or(0, |(n, _)| *n);
+        let (mut seq, mut found) = (listed, None);
+        if seq > 0 {
+            found = self.read(seq).await?;
+        }
+        if found.is_none() {
+            seq = self.kept_from().await?;
+            if seq > 0 {
+                found = self.read(seq).await?;
+            }
+            if found.is_none() && (seq > 0 || listed > 0) {
+                return Err(Fault::unavailable(format!(
+                    "{} was listed and is gone: others have trimmed the index; the call can be repeated",
+                    self.key(seq.max(listed))
+                )));
             }
         }
-        let snapshot = match found {
-            None => Ok(Snapshot::empty(self.tenant.as_str())),
-            Some(Err(fault)) if fault.kind == Kind::Unavailable => return Err(fault),
-            Some(found) => found.and_then(|s| self.checked(s, seq)),
+        while let Some(next) = self.read(seq + 1).await? {
+            seq += 1;
+            found = Some(next);
+        }
+        let Found { bytes, snapshot } =
+            found.unwrap_or_else(|| Found { bytes: 0, snapshot: Ok(Snapshot::empty(self.tenant.as_str())) });
+        Ok(Latest { seq, bytes, snapshot })
+    }
+
+    /// `None`: there is no snapshot of this number. What cannot be read is read once more, since the damage may be on the way.
+    async fn read(&self, seq: u64) -> Result<Option<Found>, Fault> {
+        let mut tries = 0;
+        loop {
+            let bytes = match self.bucket.get(&self.key(seq)).await {
+                Ok(bytes) => bytes,
+                Err(fault) if fault.kind == Kind::NotFound => return Ok(None),
+                Err(fault) => return Err(fault),
+            };
+            let snapshot = Snapshot::from_bytes(&bytes)
+                .map_err(|fault| fault.at(self.key(seq)))
+                .and_then(|s| self.checked(s, seq));
+            if snapshot.is_ok() || tries > 0 {
+                return Ok(Some(Found { bytes: bytes.len() as u64, snapshot }));
+            }
+            tries += 1;
+        }
+    }
+
+    /// Where snapshots began when they were last trimmed. 0: they never were, or nobody knows.
+    async fn kept_from(&self) -> Result<u64, Fault> {
+        let key = self.kept_from_key();
+        let json = match self.bucket.get(&key).await {
+            Ok(json) => json,
+            Err(fault) if fault.kind == Kind::NotFound => return Ok(0),
+            Err(fault) => return Err(fault),
         };
-        Ok(Latest { seq, snapshot })
+        let read = sealed::check(&json).and_then(|()| {
+            serde_json::from_slice::<KeptFrom>(&json).map_err(|e| Fault::corrupt("it cannot be read").caused_by(e))
+        });
+        match read {
+            Ok(KeptFrom { kept_from }) => Ok(kept_from),
+            // Of use only where a listing is wrong, and written again with the next trim.
+            Err(fault) => {
+                self.bucket.damaged(&key, &fault.at(&key));
+                Ok(0)
+            }
+        }
     }
 
     /// The newest snapshot before a damaged one that can be read: what it says of blocks is out of date, but what was
     /// deleted stays deleted.
     pub(crate) async fn older(&self, than: u64) -> Result<Option<Snapshot>, Fault> {
         for (seq, _) in self.numbers().await?.into_iter().rev().filter(|(seq, _)| *seq < than) {
-            let read = match self.bucket.get(&self.key(seq)).await {
-                Ok(bytes) => Snapshot::from_bytes(&bytes).and_then(|s| self.checked(s, seq)),
-                Err(fault) if fault.kind == Kind::NotFound => continue,
-                Err(fault) => return Err(fault),
-            };
-            if let Ok(snapshot) = read {
+            if let Some(Found { snapshot: Ok(snapshot), .. }) = self.read(seq).await? {
                 return Ok(Some(snapshot));
             }
         }
@@ -130,7 +186,8 @@ impl Index {
     /// else was faster, and must leave a list alone that it has changed before: after an error of this call nobody knows
     /// whether it was written. Without a change nothing is written.
     ///
-    /// A damaged latest snapshot is replaced by `base`, which whoever calls has made from the blocks.
+    /// A latest snapshot that is damaged, or of which there is none, is replaced by `base`, which whoever calls has made from the
+    /// blocks.
     pub async fn edit(
         &self,
         base: &Snapshot,
@@ -138,14 +195,14 @@ impl Index {
     ) -> Result<Snapshot, Fault> {
         let started = self.clock.monotonic_nanos();
         for _ in 0..MAX_TRIES {
-            let Latest { seq, snapshot } = self.latest().await?;
-            let (before, damaged) = match snapshot {
-                Ok(found) => (found, false),
-                Err(_) => (Snapshot { seq, ..base.clone() }, true),
+            let Latest { seq, snapshot, .. } = self.latest().await?;
+            let (before, made) = match snapshot {
+                Ok(found) if seq > 0 => (found, false),
+                _ => (Snapshot { seq, ..base.clone() }, seq > 0 || !base.blocks.is_empty()),
             };
             let mut next = before.clone();
             change(&mut next)?;
-            if next == before && !damaged {
+            if next == before && !made {
                 return Ok(before);
             }
             next.seq = seq + 1;
@@ -171,19 +228,30 @@ impl Index {
         let numbers = self.numbers().await?;
         let oldest_kept = self.clock.now_millis() - KEEP_SNAPSHOTS_FOR.as_millis() as i64;
         let old = numbers.len().saturating_sub(KEEP_SNAPSHOTS);
-        let mut gone = 0;
-        for (seq, _) in numbers.iter().take(old).filter(|(_, written)| *written < oldest_kept) {
-            self.bucket.delete(&self.key(*seq)).await?;
-            gone += 1;
+        let gone: Vec<u64> =
+            numbers.iter().take(old).take_while(|(_, written)| *written < oldest_kept).map(|(seq, _)| *seq).collect();
+        let Some(last) = gone.last() else { return Ok(0) };
+        // Said before: whoever is shown a listing of before this finds its way by it.
+        if *last >= self.kept_from().await? {
+            let unwritable = |e| Fault::internal("the start of the index cannot be written").caused_by(e);
+            let json = serde_json::to_vec(&KeptFrom { kept_from: last + 1 }).map_err(unwritable)?;
+            self.bucket.put(&self.kept_from_key(), sealed::seal(json).into()).await?;
         }
-        Ok(gone)
+        // The oldest first, and no further than an error: what is left has no gap.
+        for seq in &gone {
+            self.bucket.delete(&self.key(*seq)).await?;
+        }
+        Ok(gone.len())
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
+
     use flamestore_block::Ulid;
     use flamestore_clock::ManualClock;
+    use flamestore_objstore::{Faulty, Op, Verdict};
 
     use super::*;
     use crate::snapshot::Why;
@@ -272,5 +340,71 @@ mod tests {
             .edit(&empty, |s| s.kill(Ulid(1), Why::Disk, 0).then_some(()).ok_or_else(|| Fault::invalid("")))
             .await
             .unwrap();
+    }
+
+    /// The same bucket, whose listings from now on are those of when they were last asked for.
+    fn stale(bucket: &Bucket) -> (Bucket, Arc<AtomicBool>) {
+        let stale = Arc::new(AtomicBool::new(false));
+        let rule = {
+            let stale = stale.clone();
+            move |op: Op, _: &_| match op {
+                Op::List if stale.load(SeqCst) => Verdict::StaleList,
+                _ => Verdict::Pass,
+            }
+        };
+        (bucket.clone().through(|store| Arc::new(Faulty::by_rule(store, rule))), stale)
+    }
+
+    #[tokio::test]
+    async fn a_listing_of_long_ago_does_not_hide_the_latest_snapshot() {
+        let (bucket, stale) = stale(&Bucket::in_memory());
+        let clock = ManualClock::at_nanos(1);
+        let index = Index::new(bucket, TenantId::parse("t").unwrap(), clock.clone());
+        let empty = Snapshot::empty("t");
+        for listed in [0, 2] {
+            assert_eq!(index.latest().await.unwrap().seq, listed);
+            stale.store(true, SeqCst);
+            for i in 1..=20 {
+                index.edit(&empty, adding(meta(u128::from(100 * listed) + i, 0))).await.unwrap();
+            }
+            let written = listed + 20;
+            assert_eq!(index.latest().await.unwrap().seq, written);
+            // Somebody with a fresh listing trims what the old one begins with.
+            clock.advance(Duration::from_secs(1 << 32));
+            stale.store(false, SeqCst);
+            let other = Index::new(index.bucket.clone(), index.tenant.clone(), clock.clone());
+            let listing = other.numbers().await.unwrap().len();
+            assert_eq!(other.trim().await.unwrap(), listing - KEEP_SNAPSHOTS);
+            for keep in 0..KEEP_SNAPSHOTS as u64 {
+                index.bucket.get(&index.key(written - keep)).await.unwrap();
+            }
+            if listed == 0 {
+                // For the second turn: a listing that shows two snapshots, both trimmed since.
+                for key in (1..=written).map(|seq| index.key(seq)) {
+                    index.bucket.delete(&key).await.unwrap();
+                }
+                index.bucket.delete(&index.kept_from_key()).await.unwrap();
+                index.edit(&empty, adding(meta(1, 0))).await.unwrap();
+                index.edit(&empty, adding(meta(2, 0))).await.unwrap();
+            }
+        }
+        let (empty_listing, stale) = self::stale(&index.bucket);
+        stale.store(true, SeqCst);
+        let blind = Index::new(empty_listing, index.tenant.clone(), clock);
+        assert_eq!(blind.latest().await.unwrap().seq, 22, "by what was said when it was trimmed");
+    }
+
+    #[tokio::test]
+    async fn a_bit_that_flips_on_the_way_is_no_damage() {
+        let bucket = Bucket::in_memory();
+        let plain = index(&bucket);
+        plain.edit(&Snapshot::empty("t"), adding(meta(1, 0))).await.unwrap();
+        let flips = AtomicU64::new(1);
+        let rule = move |op: Op, _: &_| match op {
+            Op::Get if flips.fetch_update(SeqCst, SeqCst, |n| n.checked_sub(1)).is_ok() => Verdict::FlipBit,
+            _ => Verdict::Pass,
+        };
+        let bucket = bucket.through(|store| Arc::new(Faulty::by_rule(store, rule)));
+        assert_eq!(index(&bucket).latest().await.unwrap().snapshot.unwrap().blocks.len(), 1);
     }
 }

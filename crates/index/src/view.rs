@@ -8,7 +8,7 @@ use flamestore_model::{Fault, Kind};
 use futures::{StreamExt, TryStreamExt};
 
 use crate::cover::cover;
-use crate::snapshot::Snapshot;
+use crate::snapshot::{Snapshot, Why};
 use crate::store::{Index, Latest};
 
 /// Every block of a tenant, by what it is worth.
@@ -18,7 +18,11 @@ pub struct View {
     pub live: Vec<Meta>,
     /// As `live`, with what is to be deleted: what an edit of a damaged index starts from.
     pub snapshot: Snapshot,
-    /// Committed, but in no list: a compaction that did not come to its end, or whose index is lost.
+    /// Of the snapshot as it stands in the bucket.
+    pub bytes: u64,
+    /// Of `live`, those that the snapshot in the bucket does not list.
+    pub unlisted: usize,
+    /// Compacted, but in no list: a compaction that did not come to its end.
     pub orphans: Vec<Meta>,
     /// Folders without a `meta.json`: never committed, or half deleted.
     pub partial: Vec<Ulid>,
@@ -40,12 +44,23 @@ impl Index {
     /// Reads the latest snapshot and lists the blocks; reads the `meta.json` of those that it does not know, `parallel` at
     /// a time. A block that is flushed meanwhile may be missing.
     pub async fn view(&self, parallel: usize) -> Result<View, Fault> {
-        let Latest { seq, snapshot } = self.latest().await?;
+        self.view_knowing([], parallel).await
+    }
+
+    /// As [`Index::view`], and looks for these blocks too: a listing may be of long ago, or not have come to them yet.
+    pub async fn view_knowing(&self, known: impl IntoIterator<Item = Ulid>, parallel: usize) -> Result<View, Fault> {
+        let Latest { seq, bytes, snapshot } = self.latest().await?;
+        let mut candidates: BTreeSet<Ulid> = known.into_iter().collect();
         let (snapshot, damaged) = match snapshot {
             Ok(snapshot) => (snapshot, None),
             Err(fault) => {
-                let mut made = Snapshot::empty(self.tenant().as_str());
-                made.deletions = self.older(seq).await?.map(|s| s.deletions).unwrap_or_default();
+                let mut made = Snapshot { seq, ..Snapshot::empty(self.tenant().as_str()) };
+                if let Some(older) = self.older(seq).await? {
+                    candidates.extend(older.blocks.iter().map(|b| b.ulid));
+                    made.deletions = older.deletions;
+                    // What was taken away on purpose does not come back. What was compacted may have to.
+                    made.dead = older.dead.into_iter().filter(|d| d.why != Why::Compaction).collect();
+                }
                 (made, Some(fault))
             }
         };
@@ -56,8 +71,8 @@ impl Index {
             .iter()
             .filter_map(|name| Ulid::parse(name))
             .collect();
-        let unknown: Vec<Ulid> =
-            folders.iter().copied().filter(|id| snapshot.block(*id).is_none() && !snapshot.is_dead(*id)).collect();
+        candidates.extend(folders.iter().copied());
+        let unknown = candidates.into_iter().filter(|id| snapshot.block(*id).is_none() && !snapshot.is_dead(*id));
         let found: Vec<(Ulid, Result<Option<Meta>, Fault>)> = futures::stream::iter(unknown)
             .map(|id| async move {
                 match self.read_meta(id).await {
@@ -69,30 +84,61 @@ impl Index {
             .buffered(parallel.max(1))
             .try_collect()
             .await?;
+        // No listing proves that a block is gone.
+        let unseen: Vec<Ulid> = snapshot.blocks.iter().map(|b| b.ulid).filter(|id| !folders.contains(id)).collect();
+        let gone: BTreeSet<Ulid> = futures::stream::iter(unseen)
+            .map(|id| async move {
+                let there = self.bucket().head(&meta_key(self.tenant(), id)).await?.is_some();
+                Ok::<_, Fault>((!there).then_some(id))
+            })
+            .buffered(parallel.max(1))
+            .try_filter_map(async |gone| Ok(gone))
+            .try_collect()
+            .await?;
 
         let rebuild = damaged.is_some() || seq == 0;
-        let mut view = View { live: vec![], snapshot, orphans: vec![], partial: vec![], unreadable: vec![], damaged };
+        let mut view = View {
+            live: vec![],
+            snapshot,
+            bytes,
+            unlisted: 0,
+            orphans: vec![],
+            partial: vec![],
+            unreadable: vec![],
+            damaged,
+        };
         let mut unlisted = Vec::new();
         for (id, read) in found {
             match read {
                 Ok(Some(meta)) => unlisted.push(meta),
+                // One that was only hoped for is none.
+                Ok(None) if !folders.contains(&id) => {}
                 Ok(None) => view.partial.push(id),
                 Err(fault) => view.unreadable.push((id, fault)),
             }
         }
         if rebuild {
-            (view.live, view.orphans) = cover(unlisted);
+            let (live, redundant) = cover(unlisted);
+            view.unlisted = live.len();
+            view.live = live;
+            // A flushed block counts unless it is listed as dead: from the next edit on it would count beside the one that
+            // holds its profiles.
+            for meta in redundant {
+                view.snapshot.add(meta.clone());
+                view.snapshot.kill(meta.ulid, Why::Compaction, self.clock().now_millis());
+            }
         } else {
             // A compacted block counts once it is listed; a flushed one at once.
             let (flushed, compacted) = unlisted.into_iter().partition(|m: &Meta| m.level == 0);
             view.live = flushed;
+            view.unlisted = view.live.len();
             view.orphans = compacted;
             for listed in &view.snapshot.blocks {
-                if folders.contains(&listed.ulid) {
-                    view.live.push(listed.clone());
-                } else {
+                if gone.contains(&listed.ulid) {
                     let (tenant, block) = (self.tenant(), listed.ulid);
                     tracing::error!(%tenant, %block, "a block that the index lists is gone: what it held is missing");
+                } else {
+                    view.live.push(listed.clone());
                 }
             }
             view.live.sort_by_key(|m| m.ulid);
@@ -101,8 +147,15 @@ impl Index {
         Ok(view)
     }
 
-    /// `None`: the block was never committed.
+    /// `None`: the block was never committed. What cannot be read is read once more, since the damage may be on the way.
     async fn read_meta(&self, id: Ulid) -> Result<Option<Meta>, Fault> {
+        match self.read_meta_once(id).await {
+            Err(fault) if fault.kind == Kind::Corrupt => self.read_meta_once(id).await,
+            read => read,
+        }
+    }
+
+    async fn read_meta_once(&self, id: Ulid) -> Result<Option<Meta>, Fault> {
         let key = meta_key(self.tenant(), id);
         match self.bucket().get(&key).await {
             Err(fault) if fault.kind == Kind::NotFound => Ok(None),
@@ -122,12 +175,15 @@ impl Index {
 
 #[cfg(test)]
 pub(crate) mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+
     use flamestore_clock::ManualClock;
     use flamestore_model::TenantId;
-    use flamestore_objstore::Bucket;
+    use flamestore_objstore::{Bucket, Faulty, Op, Verdict};
 
     use super::*;
-    use crate::snapshot::{Deletion, Why};
+    use crate::snapshot::Deletion;
 
     /// A block of one flush.
     pub(crate) fn meta(id: u128, level: u32) -> Meta {
@@ -254,11 +310,84 @@ pub(crate) mod tests {
     }
 
     #[tokio::test]
+    async fn what_is_made_again_stays_so_with_the_next_edit() {
+        for lost in [true, false] {
+            let w = World::new();
+            let (a, b, c) = (meta(1, 0), meta(2, 0), meta(3, 0));
+            let ab = compacted(10, 1, &[&a, &b]);
+            for m in [&a, &b, &c, &ab] {
+                w.commit(m).await;
+            }
+            if !lost {
+                w.bucket.put("t/index/00000000000000000004.json.zst", b"?".as_slice().into()).await.unwrap();
+            }
+            let view = w.index.view(4).await.unwrap();
+            w.index.edit(&view.snapshot, |_| Ok(())).await.unwrap();
+            let view = w.index.view(4).await.unwrap();
+            assert!(view.damaged.is_none());
+            assert_eq!((w.live().await, view.snapshot.dead.len(), view.unlisted), (vec![3, 10], 2, 0), "lost: {lost}");
+        }
+    }
+
+    #[tokio::test]
     async fn folders_without_a_meta_and_with_a_broken_one_are_told() {
         let w = World::new();
         w.bucket.put(&meta(4, 0).key("series.parquet"), vec![1].into()).await.unwrap();
         w.bucket.put(&meta(5, 0).key("meta.json"), b"{".as_slice().into()).await.unwrap();
         let view = w.index.view(4).await.unwrap();
         assert_eq!((view.partial, view.unreadable.len(), view.live.len()), (vec![Ulid(4)], 1, 0));
+    }
+
+    #[tokio::test]
+    async fn a_listing_of_long_ago_hides_no_block_that_is_listed_or_known() {
+        let w = World::new();
+        let stale = Arc::new(AtomicBool::new(false));
+        let rule = {
+            let stale = stale.clone();
+            move |op: Op, _: &_| match op {
+                Op::List if stale.load(SeqCst) => Verdict::StaleList,
+                _ => Verdict::Pass,
+            }
+        };
+        let bucket = w.bucket.clone().through(|store| Arc::new(Faulty::by_rule(store, rule)));
+        let index = Index::new(bucket, w.index.tenant().clone(), ManualClock::at_nanos(1));
+        let (a, b, c) = (meta(1, 0), meta(2, 0), meta(3, 0));
+        let ab = compacted(10, 1, &[&a, &b]);
+        w.commit(&a).await;
+        index.view(4).await.unwrap();
+        stale.store(true, SeqCst);
+        w.commit(&b).await;
+        w.commit(&ab).await;
+        let base = w.index.view(4).await.unwrap().snapshot;
+        w.index.edit(&base, |_| Ok(())).await.unwrap();
+        w.commit(&c).await;
+        let ids = |view: View| view.live.iter().map(|m| m.ulid.0).collect::<Vec<_>>();
+        assert_eq!(ids(index.view(4).await.unwrap()), [10], "the flush is not known yet");
+        let known = [Ulid(3), Ulid(99)];
+        let view = index.view_knowing(known, 4).await.unwrap();
+        assert_eq!(view.partial, [], "what is nowhere is nothing");
+        assert_eq!(ids(view), [3, 10]);
+        // Also what is gone is believed of the object alone.
+        w.bucket.delete(&meta_key(w.index.tenant(), Ulid(10))).await.unwrap();
+        assert_eq!(ids(index.view_knowing(known, 4).await.unwrap()), [3]);
+    }
+
+    #[tokio::test]
+    async fn a_block_that_was_deleted_on_purpose_does_not_come_back_with_a_damaged_index() {
+        let w = World::new();
+        let (a, b) = (meta(1, 0), meta(2, 0));
+        w.commit(&a).await;
+        w.commit(&b).await;
+        let base = w.index.view(4).await.unwrap().snapshot;
+        for n in [1, 2] {
+            let killing = |s: &mut Snapshot| {
+                s.kill(a.ulid, Why::Deletion, 5);
+                s.quarantine(Ulid(n), &Fault::corrupt(""), 5);
+                Ok(())
+            };
+            w.index.edit(&base, killing).await.unwrap();
+        }
+        w.bucket.put("t/index/00000000000000000002.json.zst", b"?".as_slice().into()).await.unwrap();
+        assert_eq!(w.live().await, [2]);
     }
 }

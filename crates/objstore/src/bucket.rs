@@ -173,6 +173,13 @@ impl Bucket {
         self.account.as_deref()
     }
 
+    /// Tells the observer that an object is not what was written, as whoever reads it has found.
+    pub fn damaged(&self, key: &str, fault: &Fault) {
+        if let Some((observer, _)) = &self.observer {
+            observer.damaged(key, fault);
+        }
+    }
+
     /// Writes an object only if there is none of that key: of several writers exactly one is told [`Put::Created`].
     pub async fn put_create(&self, key: &str, content: Bytes) -> Result<Put, Fault> {
         let path = self.path(key)?;

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -51,6 +52,13 @@ pub struct Faulty {
 }
 
 impl Faulty {
+    /// Counts the listings that were not what is there, from now on.
+    #[must_use]
+    pub fn counting_stale(mut self, struck: Arc<AtomicU64>) -> Self {
+        self.stale = Arc::new(Stale { struck, ..Stale::default() });
+        self
+    }
+
     pub fn by_rule(inner: Arc<dyn ObjectStore>, rule: impl Fn(Op, &Path) -> Verdict + Send + Sync + 'static) -> Self {
         Faulty { inner, rule: Arc::new(rule), delay: None, stale: Arc::default() }
     }
@@ -110,6 +118,13 @@ struct Stale {
     objects: Mutex<HashMap<Path, Vec<ObjectMeta>>>,
     /// Folders and the objects beside them.
     folders: Mutex<HashMap<Path, Level>>,
+    struck: Arc<AtomicU64>,
+}
+
+impl Stale {
+    fn differs(&self, differs: bool) {
+        self.struck.fetch_add(u64::from(differs), Ordering::Relaxed);
+    }
 }
 
 fn mangled(lie: Verdict, content: &Bytes) -> Bytes {
@@ -192,7 +207,14 @@ impl ObjectStore for Faulty {
             let path = prefix.clone().unwrap_or_default();
             let listed = match this.judged(Op::List, &path, async { Ok(()) }).await {
                 Err(e) => Err(e),
-                Ok((Verdict::StaleList, ())) => Ok(this.stale.objects.lock().get(&path).cloned().unwrap_or_default()),
+                Ok((Verdict::StaleList, ())) => {
+                    let shown = this.stale.objects.lock().get(&path).cloned().unwrap_or_default();
+                    let there = this.inner.list(prefix.as_ref()).try_collect::<Vec<_>>().await;
+                    there.map(|there| {
+                        this.stale.differs(there != shown);
+                        shown
+                    })
+                }
                 Ok(_) => this.inner.list(prefix.as_ref()).try_collect::<Vec<_>>().await.inspect(|objects| {
                     this.stale.objects.lock().insert(path, objects.clone());
                 }),
@@ -211,6 +233,7 @@ impl ObjectStore for Faulty {
         let (lie, listed) = self.judged(Op::List, &path, self.inner.list_with_delimiter(prefix)).await?;
         if lie == Verdict::StaleList {
             let (common_prefixes, objects) = self.stale.folders.lock().get(&path).cloned().unwrap_or_default();
+            self.stale.differs((&common_prefixes, &objects) != (&listed.common_prefixes, &listed.objects));
             return Ok(ListResult { common_prefixes, objects, ..listed });
         }
         self.stale.folders.lock().insert(path, (listed.common_prefixes.clone(), listed.objects.clone()));

@@ -21,6 +21,7 @@ pub mod gcs;
 pub mod observe;
 pub mod remote;
 pub mod s3;
+pub mod sealed;
 pub mod self_test;
 
 pub use account::Account;

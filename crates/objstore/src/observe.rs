@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use flamestore_model::Fault;
+
 /// An operation on the bucket, by its word in metrics.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Op {
@@ -45,4 +47,7 @@ pub struct Call {
 /// Told of every call when it is over. Must not block.
 pub trait Observe: Send + Sync + fmt::Debug {
     fn observe(&self, call: Call);
+
+    /// The object of this key, relative to the bucket's prefix, is not what was written.
+    fn damaged(&self, _key: &str, _fault: &Fault) {}
 }

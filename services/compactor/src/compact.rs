@@ -9,6 +9,7 @@ use flamestore_index::{Index, Snapshot, View, Why, hidden};
 use flamestore_model::{Fault, Kind, TenantId};
 use futures::StreamExt;
 
+use crate::lease::Held;
 use crate::run::Compactor;
 
 impl Compactor {
@@ -19,27 +20,37 @@ impl Compactor {
         let mut made = 0;
         loop {
             let view = self.view(&index).await?;
-            let jobs = self.jobs(&view);
-            if jobs.is_empty() {
+            let planned = self.jobs(&view);
+            if planned.is_empty() {
+                self.parts.observer.planned(tenant, 0, 0);
                 return Ok(made);
             }
-            let mut failed = None;
+            let held = Box::pin(self.held(tenant)).await;
+            let (free, taken): (Vec<Job>, Vec<Job>) = planned.into_iter().partition(|job| held.is_free(job));
+            self.parts.observer.planned(tenant, free.len() + taken.len(), taken.len());
+            taken.iter().for_each(|job| self.left(tenant, job));
+            let (mut failed, mut done) = (None, 0);
             // Made before anything is awaited: the compiler then sees that the whole can be sent to another thread.
-            let running: Vec<_> = jobs.into_iter().map(|job| self.attempt(&index, &view.snapshot, job)).collect();
+            let running: Vec<_> =
+                free.into_iter().map(|job| Box::pin(self.leased(&index, &view.snapshot, job, &held))).collect();
             let mut running = futures::stream::iter(running).buffer_unordered(self.config.concurrency.max(1));
             while let Some(ended) = running.next().await {
                 match ended {
-                    Ok(()) => made += 1,
+                    Ok(n) => done += n,
                     Err(fault) => failed = Some(fault),
                 }
                 let spent = Duration::from_nanos(self.parts.clock.monotonic_nanos().saturating_sub(started));
                 if self.config.max_time_on_tenant.is_some_and(|most| spent > most) {
-                    return failed.map_or(Ok(made), Err);
+                    return failed.map_or(Ok(made + done), Err);
                 }
             }
-            // What failed is tried again with the next run, not at once.
+            made += done;
+            // What failed, or is somebody else's, is tried again with the next run, not at once.
             if let Some(fault) = failed {
                 return Err(fault);
+            }
+            if done == 0 {
+                return Ok(made);
             }
         }
     }
@@ -49,6 +60,32 @@ impl Compactor {
         let sound: Vec<Meta> = view.live.iter().filter(|b| !view.snapshot.is_quarantined(b.ulid)).cloned().collect();
         let rewrite = view.snapshot.deletions.iter().flat_map(|d| d.blocks.iter().copied()).collect();
         plan(&sound, &rewrite, self.parts.clock.now_millis(), &self.config.plan)
+    }
+
+    /// Does a job that nobody else does. Returns how many were done.
+    async fn leased(&self, index: &Index, base: &Snapshot, job: Job, held: &Held) -> Result<usize, Fault> {
+        let Some(lease) = Box::pin(self.lease(index.tenant(), &job, held)).await else {
+            self.left(index.tenant(), &job);
+            return Ok(0);
+        };
+        let renewing = async {
+            Box::pin(self.renew(&lease)).await;
+            std::future::pending().await
+        };
+        let ended = tokio::select! {
+            biased;
+            ended = Box::pin(self.attempt(index, base, job)) => ended,
+            () = renewing => Ok(()),
+        };
+        if ended.is_err() {
+            self.release(&lease).await;
+        }
+        ended.map(|()| 1)
+    }
+
+    fn left(&self, tenant: &TenantId, job: &Job) {
+        tracing::debug!(target: "compactor", %tenant, job = %job.id(), "compactor: another compactor is doing a job that is due");
+        self.parts.observer.lease_conflict(tenant);
     }
 
     async fn attempt(&self, index: &Index, base: &Snapshot, job: Job) -> Result<(), Fault> {
@@ -167,11 +204,11 @@ impl Compactor {
     async fn quarantine(&self, index: &Index, base: &Snapshot, job: &Job, fault: Fault) -> Result<(), Fault> {
         let mut bad = Vec::new();
         for meta in &job.sources {
-            let block = self.open(index.tenant(), meta)?;
-            match self.merge(&[block], index.tenant(), job.level, &BTreeSet::new()).await {
-                Err(found) if found.kind == Kind::Corrupt => bad.push((meta.ulid, found)),
-                Err(other) => return Err(other),
-                Ok(_) => {}
+            // Twice: the damage may be on the way.
+            if self.damage(index.tenant(), meta, job.level).await?.is_some()
+                && let Some(found) = self.damage(index.tenant(), meta, job.level).await?
+            {
+                bad.push((meta.ulid, found));
             }
         }
         if bad.is_empty() {
@@ -190,5 +227,15 @@ impl Compactor {
             Ok(())
         };
         index.edit(base, edit).await.map(drop)
+    }
+
+    /// Why a block cannot be read, if it cannot.
+    async fn damage(&self, tenant: &TenantId, meta: &Meta, level: u32) -> Result<Option<Fault>, Fault> {
+        let block = self.open(tenant, meta)?;
+        match self.merge(&[block], tenant, level, &BTreeSet::new()).await {
+            Err(found) if found.kind == Kind::Corrupt => Ok(Some(found)),
+            Err(other) => Err(other),
+            Ok(_) => Ok(None),
+        }
     }
 }

@@ -18,11 +18,39 @@ pub trait Follow: Send + Sync {
     fn hidden(&self, tenant: &TenantId, by_block: HashMap<Ulid, Arc<[Hidden]>>);
 }
 
-/// Holds profiles that are not in blocks yet.
+/// The store beside the compactor: it holds profiles that are not in blocks yet, and knows the blocks that it has made.
 #[async_trait]
 pub trait Flush: Send + Sync {
     /// Answers when everything acknowledged before is in blocks.
     async fn flush(&self) -> Result<(), Fault>;
+
+    /// Blocks of a tenant that it answers from. They are looked for by name, in case a listing does not show them yet.
+    fn blocks(&self, _tenant: &TenantId) -> Vec<Ulid> {
+        Vec::new()
+    }
+
+    /// What it is called, in this process and the ones after it on the same disk, and nowhere else.
+    fn name(&self) -> Option<String> {
+        None
+    }
+}
+
+/// What a tenant has now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Counted {
+    /// Blocks that count, by level.
+    pub by_level: Vec<(u32, usize)>,
+    /// Blocks that wait for the deletion delay.
+    pub marked: usize,
+    /// Folders without a `meta.json`.
+    pub partial: usize,
+    /// Blocks that cannot be read.
+    pub quarantined: usize,
+    /// Since the last profile of the oldest block that was never compacted. Zero: there is none.
+    pub oldest_uncompacted: Duration,
+    /// Number and size of the latest snapshot of the index.
+    pub index_seq: u64,
+    pub index_bytes: u64,
 }
 
 /// Counts.
@@ -41,9 +69,14 @@ pub trait Observe: Send + Sync {
     fn deleted(&self, _tenant: &TenantId) {}
     /// A block could not be deleted; it is tried again.
     fn delete_failed(&self, _tenant: &TenantId, _fault: &Fault) {}
-    /// What a tenant has now, in blocks: live ones by level, marked ones, folders without a `meta.json`.
-    fn counted(&self, _tenant: &TenantId, _by_level: &[(u32, usize)], _marked: usize, _partial: usize) {}
-    /// A block, or an index, whose bytes are not what was written.
+    fn counted(&self, _tenant: &TenantId, _counted: &Counted) {}
+    /// Jobs that are due; of them, those that are left to another compactor.
+    fn planned(&self, _tenant: &TenantId, _due: usize, _left: usize) {}
+    /// A job was somebody else's.
+    fn lease_conflict(&self, _tenant: &TenantId) {}
+    /// A lease could not be read or written; the work is done without.
+    fn lease_failed(&self, _tenant: &TenantId, _fault: &Fault) {}
+    /// An object whose bytes are not what was written.
     fn corrupt(&self, _tenant: &TenantId, _fault: &Fault) {}
 }
 

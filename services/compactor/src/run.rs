@@ -15,7 +15,8 @@ use tokio::time::{MissedTickBehavior, interval};
 use crate::config::CompactorConfig;
 use crate::delete;
 use crate::disk::Disk;
-use crate::observe::{Flush, Follow, Observe};
+use crate::lease::Leases;
+use crate::observe::{Counted, Flush, Follow, Observe};
 
 /// Footers and series of blocks that are being merged; their samples are held by the merge itself.
 const CACHE_BYTES: u64 = 8 << 20;
@@ -38,13 +39,15 @@ pub struct Compactor {
     pub(crate) parts: Parts,
     pub(crate) cache: Arc<BlockCache>,
     pub(crate) spill: Spill,
+    pub(crate) leases: Leases,
 }
 
 impl Compactor {
     /// Does no IO.
     pub fn new(config: CompactorConfig, parts: Parts) -> Self {
         let spill = Spill::new(&config.data_dir);
-        Compactor { config, parts, cache: BlockCache::new(CACHE_BYTES), spill }
+        let leases = Leases::new(parts.chance.next_u128());
+        Compactor { config, parts, cache: BlockCache::new(CACHE_BYTES), spill, leases }
     }
 
     /// Until `stop`; a compaction under way is left as it is, and done again by the next one.
@@ -135,22 +138,46 @@ impl Compactor {
         self.sweep(&index, &view, false).await?;
         let delay = self.parts.overrides.of(tenant).compactor_partial_block_deletion_delay;
         if let Some(delay) = delay.enabled() {
-            self.sweep_orphans(&index, &view, delay).await?;
+            Box::pin(self.sweep_orphans(&index, &view, delay)).await?;
+        }
+        Box::pin(self.sweep_leases(tenant)).await?;
+        Box::pin(self.publish(&index, &view)).await?;
+        index.trim().await?;
+        self.count(tenant, &view);
+        Ok(())
+    }
+
+    /// Lists what was flushed since the last snapshot, so that a start finds it whatever a listing shows; writes a sound
+    /// snapshot in place of a damaged one; forgets old receipts.
+    async fn publish(&self, index: &Index, view: &View) -> Result<(), Fault> {
+        let old_receipts = view.snapshot.deletions.iter().any(|d| d.blocks.is_empty());
+        if view.unlisted == 0 && view.damaged.is_none() && !old_receipts {
+            return Ok(());
         }
         let now_ms = self.parts.clock.now_millis();
-        if view.snapshot.deletions.iter().any(|d| d.blocks.is_empty()) {
-            let forget = |snapshot: &mut Snapshot| {
-                delete::forget_old(snapshot, now_ms);
-                Ok(())
-            };
-            index.edit(&view.snapshot, forget).await?;
-        }
-        index.trim().await?;
+        let edit = |snapshot: &mut Snapshot| {
+            view.live.iter().for_each(|meta| snapshot.add(meta.clone()));
+            delete::forget_old(snapshot, now_ms);
+            Ok(())
+        };
+        index.edit(&view.snapshot, edit).await.map(drop)
+    }
+
+    fn count(&self, tenant: &TenantId, view: &View) {
         let mut by_level: BTreeMap<u32, usize> = BTreeMap::new();
         view.live.iter().for_each(|b| *by_level.entry(b.level).or_default() += 1);
-        let by_level: Vec<_> = by_level.into_iter().collect();
-        self.parts.observer.counted(tenant, &by_level, view.snapshot.dead.len(), view.partial.len());
-        Ok(())
+        let now = self.parts.clock.now_nanos();
+        let oldest = view.live.iter().filter(|b| b.level == 0).map(|b| b.max_time_nanos).min().unwrap_or(now);
+        let counted = Counted {
+            by_level: by_level.into_iter().collect(),
+            marked: view.snapshot.dead.len(),
+            partial: view.partial.len(),
+            quarantined: view.snapshot.quarantined.len(),
+            oldest_uncompacted: Duration::from_nanos(u64::try_from(now.saturating_sub(oldest)).unwrap_or(0)),
+            index_seq: view.snapshot.seq,
+            index_bytes: view.bytes,
+        };
+        self.parts.observer.counted(tenant, &counted);
     }
 
     pub(crate) fn index(&self, tenant: &TenantId) -> Index {
@@ -159,7 +186,8 @@ impl Compactor {
 
     /// What a tenant has, with what is damaged told.
     pub(crate) async fn view(&self, index: &Index) -> Result<View, Fault> {
-        let view = Box::pin(index.view(self.config.max_parallel_metas)).await?;
+        let known = self.parts.flusher.blocks(index.tenant());
+        let view = Box::pin(index.view_knowing(known, self.config.max_parallel_metas)).await?;
         let unreadable = view.unreadable.iter().map(|(_, fault)| fault);
         for fault in view.damaged.iter().chain(unreadable) {
             tracing::error!(target: "compactor", tenant = %index.tenant(), %fault, "compactor: something is damaged");

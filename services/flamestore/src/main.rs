@@ -21,6 +21,10 @@ use flamestore_telemetry::logging::{self, Format};
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
+/// Compacting into a remote store is many futures within each other; without optimisation they need more than the usual 2 MiB. What
+/// is not used costs nothing.
+const THREAD_STACK_BYTES: usize = 8 << 20;
+
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
     if let [only] = args.as_slice()
@@ -50,6 +54,7 @@ fn serve(config: Config) -> Result<(), Fault> {
     #[cfg(feature = "failpoints")]
     halt::arm()?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
+        .thread_stack_size(THREAD_STACK_BYTES)
         .enable_all()
         .thread_name("flamestore")
         .build()

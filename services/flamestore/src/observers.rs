@@ -213,6 +213,12 @@ impl flamestore_objstore::Observe for Observers {
         };
         self.bucket.record(operation, call.seconds, call.bytes, call.failed);
     }
+
+    fn damaged(&self, key: &str, fault: &Fault) {
+        let tenant = key.split('/').next().unwrap_or_default();
+        self.metrics.compactor.corrupt_objects_total.with([tenant]).inc();
+        tracing::error!(tenant, object = key, %fault, "an object is damaged: its bytes are not what was written");
+    }
 }
 
 impl RequestObserver for Observers {

@@ -15,7 +15,7 @@ use flamestore_clock::{Chance, Clock};
 use flamestore_flamegraph::Diff;
 use flamestore_limits::Overrides;
 use flamestore_model::{Fault, Kind, TenantId};
-use flamestore_objstore::Bucket;
+use flamestore_objstore::{Bucket, sealed};
 use flamestore_proto::adhocprofiles::v1 as wire;
 use flamestore_proto::adhocprofiles::v1::ad_hoc_profile_service_server::AdHocProfileService;
 use flamestore_rpc::to_status;
@@ -78,8 +78,14 @@ impl AdHocDoor {
             Kind::NotFound => Fault::new(Kind::NotFound, format!("there is no uploaded profile {id}")),
             _ => fault,
         })?;
-        serde_json::from_slice(&object)
-            .map_err(|e| Fault::new(Kind::Corrupt, format!("the uploaded profile {id} cannot be read")).caused_by(e))
+        let read = sealed::check(&object).and_then(|()| {
+            serde_json::from_slice(&object).map_err(|e| Fault::corrupt("it is no JSON of ours").caused_by(e))
+        });
+        read.map_err(|e| {
+            let fault = Fault::corrupt(format!("the uploaded profile {id} cannot be read")).caused_by(e);
+            self.0.bucket.damaged(&key(tenant, id), &fault);
+            fault
+        })
     }
 
     fn max_nodes(&self, tenant: &TenantId, asked: Option<i64>) -> Result<usize, Fault> {
@@ -108,7 +114,7 @@ impl AdHocDoor {
         let (profile_type, profile_types, flamebearer_profile) = answer?;
         let object = serde_json::to_vec(&stored)
             .map_err(|e| Fault::internal("the upload cannot be written as JSON").caused_by(e))?;
-        self.0.bucket.put_create(&key(tenant, &id), object.into()).await?;
+        self.0.bucket.put_create(&key(tenant, &id), sealed::seal(object).into()).await?;
         Ok(wire::AdHocProfilesGetResponse {
             id,
             name: stored.name,

@@ -15,6 +15,7 @@ pub mod export;
 pub mod heatmap;
 pub mod series;
 pub mod stacktraces;
+mod stored;
 
 pub mod about;
 pub mod adhoc;

@@ -20,6 +20,7 @@ use tokio::sync::Mutex;
 use tonic::{Request, Response, Status};
 
 use crate::settings::tenant_of;
+use crate::stored;
 
 /// The largest rule, in bytes of its texts.
 pub const MAX_RULE_BYTES: usize = 64 << 10;
@@ -59,22 +60,15 @@ fn provisioned(id: &str) -> Fault {
     Fault::invalid(format!("the recording rule {id} comes from limits.recording_rules: change it there"))
 }
 
+const WHAT: &str = "the recording rules";
+
 impl Store {
     async fn read(&self, tenant: &TenantId) -> Result<Vec<RecordingRule>, Fault> {
-        let key = key(tenant);
-        match self.parts.bucket.get(&key).await {
-            Ok(bytes) => serde_json::from_slice(&bytes).map_err(|e| {
-                Fault::new(Kind::Corrupt, format!("the recording rules in {key} cannot be read")).caused_by(e)
-            }),
-            Err(fault) if fault.kind == Kind::NotFound => Ok(Vec::new()),
-            Err(fault) => Err(fault),
-        }
+        Ok(stored::read(&self.parts.bucket, &key(tenant), WHAT).await?.unwrap_or_default())
     }
 
     async fn write(&self, tenant: &TenantId, rules: &[RecordingRule]) -> Result<(), Fault> {
-        let json = serde_json::to_vec(rules)
-            .map_err(|e| Fault::internal("the recording rules cannot be written as JSON").caused_by(e))?;
-        self.parts.bucket.put(&key(tenant), json.into()).await
+        stored::write(&self.parts.bucket, &key(tenant), WHAT, &rules).await
     }
 
     /// Those of the configuration first; whether each is one of them.

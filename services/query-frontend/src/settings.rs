@@ -14,10 +14,14 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::Mutex;
 use tonic::{Request, Response, Status};
 
+use crate::stored;
+
 /// The most settings of a tenant.
 pub const MAX_SETTINGS: usize = 1_000;
 /// The largest name and value together, in bytes.
 pub const MAX_SETTING_BYTES: usize = 64 << 10;
+
+const WHAT: &str = "the settings";
 
 /// The settings of all tenants. Cheap to clone.
 #[derive(Clone)]
@@ -49,19 +53,11 @@ fn key(tenant: &TenantId) -> String {
 
 impl Store {
     async fn read(&self, tenant: &TenantId) -> Result<ByName, Fault> {
-        let key = key(tenant);
-        match self.bucket.get(&key).await {
-            Ok(bytes) => serde_json::from_slice(&bytes)
-                .map_err(|e| Fault::new(Kind::Corrupt, format!("the settings in {key} cannot be read")).caused_by(e)),
-            Err(fault) if fault.kind == Kind::NotFound => Ok(ByName::new()),
-            Err(fault) => Err(fault),
-        }
+        Ok(stored::read(&self.bucket, &key(tenant), WHAT).await?.unwrap_or_default())
     }
 
     async fn write(&self, tenant: &TenantId, settings: &ByName) -> Result<(), Fault> {
-        let json = serde_json::to_vec(settings)
-            .map_err(|e| Fault::internal("the settings cannot be written as JSON").caused_by(e))?;
-        self.bucket.put(&key(tenant), json.into()).await
+        stored::write(&self.bucket, &key(tenant), WHAT, settings).await
     }
 
     async fn set(&self, tenant: &TenantId, setting: wire::Setting) -> Result<wire::Setting, Fault> {

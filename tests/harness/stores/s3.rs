@@ -1,5 +1,6 @@
 //! An S3 server: versitygw, over a directory.
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -64,6 +65,10 @@ impl S3 {
     /// The file of the certificate, where it speaks HTTPS.
     pub fn certificate(&self) -> Option<PathBuf> {
         self.tls.as_ref().map(|dir| dir.path().join("cert.pem"))
+    }
+
+    pub fn addr(&self) -> SocketAddr {
+        self.process.addr()
     }
 
     pub fn settings(&self) -> Settings {

@@ -3,7 +3,7 @@
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge::Gauge;
 
-use super::family::{CounterBy, CounterF64, GaugeBy, HistogramBy};
+use super::family::{CounterBy, CounterF64, GaugeBy, GaugeF64By, HistogramBy};
 use super::registrar::{Registrar, numbers, object_bytes, span_seconds, work_seconds};
 
 /// Runs of the compactor and what they found.
@@ -47,6 +47,14 @@ pub struct CompactorMetrics {
     pub bucket_blocks_partials_count: GaugeBy<1>,
     /// By tenant.
     pub corrupt_objects_total: CounterBy<1>,
+    pub quarantined_blocks: GaugeBy<1>,
+    pub oldest_uncompacted_block_age_seconds: GaugeF64By<1>,
+    pub index_seq: GaugeBy<1>,
+    pub index_bytes: GaugeBy<1>,
+    pub jobs_due: GaugeBy<1>,
+    pub jobs_left_to_others: GaugeBy<1>,
+    pub lease_conflicts_total: CounterBy<1>,
+    pub lease_failures_total: CounterBy<1>,
 }
 
 impl CompactorMetrics {
@@ -150,7 +158,47 @@ impl CompactorMetrics {
             ),
             corrupt_objects_total: r.counter_by(
                 "flamestore_corrupt_objects_total",
-                "Times that a block or index was found whose bytes are not what was written",
+                "Times that an object was found whose bytes are not what was written",
+                ["tenant"],
+            ),
+            quarantined_blocks: r.gauge_by(
+                "flamestore_compactor_quarantined_blocks",
+                "Blocks that cannot be read and are left alone",
+                ["tenant"],
+            ),
+            oldest_uncompacted_block_age_seconds: r.gauge_f64_by(
+                "flamestore_compactor_oldest_uncompacted_block_age_seconds",
+                "Time since the last profile of the oldest block that was never compacted",
+                ["tenant"],
+            ),
+            index_seq: r.gauge_by(
+                "flamestore_index_snapshot_number",
+                "Number of the latest snapshot of the bucket index",
+                ["tenant"],
+            ),
+            index_bytes: r.gauge_by(
+                "flamestore_index_snapshot_bytes",
+                "Size of the latest snapshot of the bucket index",
+                ["tenant"],
+            ),
+            jobs_due: r.gauge_by(
+                "flamestore_compactor_jobs_due",
+                "Compactions that the last run found due",
+                ["tenant"],
+            ),
+            jobs_left_to_others: r.gauge_by(
+                "flamestore_compactor_jobs_left_to_others",
+                "Compactions that the last run left to another compactor, which has a lease on them",
+                ["tenant"],
+            ),
+            lease_conflicts_total: r.counter_by(
+                "flamestore_compactor_lease_conflicts_total",
+                "Compactions that another compactor was found to have a lease on",
+                ["tenant"],
+            ),
+            lease_failures_total: r.counter_by(
+                "flamestore_compactor_lease_failures_total",
+                "Leases that could not be read or written; the work was done without",
                 ["tenant"],
             ),
         }

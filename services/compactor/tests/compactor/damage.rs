@@ -1,8 +1,11 @@
 //! What is damaged, full or too much costs no more than itself.
 
+use std::collections::BTreeSet;
 use std::sync::atomic::Ordering::SeqCst;
 
 use flamestore_api::Reader;
+use flamestore_block::{Block, BlockCache, Meta, Spill};
+use flamestore_compaction::{Room, merge};
 use flamestore_compactor::config::DiskRules;
 use flamestore_index::{Index, Why};
 use flamestore_model::{ProfileType, Select, TimeRange, TreeQuery};
@@ -63,6 +66,61 @@ fn a_query_answers_without_the_block_that_is_damaged_and_says_so() {
         assert_eq!(answer.value.total() * 6, whole.value.total() * 5);
         let other = world.engine().tree(&tenant_of(1), &select()).await.unwrap();
         assert!(!other.partial, "another tenant\'s answer is whole");
+    });
+}
+
+/// Places of an object at which a bit is flipped, in hundredths.
+const PLACES: [usize; 4] = [3, 33, 66, 97];
+
+/// Sums of the first tenant by each kind of answer, and whether it is partial.
+async fn sums(world: &World) -> [(i64, bool); 3] {
+    let mut select = Select::everything(TimeRange { from_nanos: 0, to_nanos: i64::MAX });
+    select.profile_type = Some(ProfileType::parse(TYPE).unwrap());
+    let (query, tenant) = (TreeQuery::whole(select), tenant_of(0));
+    let tree = world.engine().tree(&tenant, &query).await.unwrap();
+    let profile = world.engine().profile(&tenant, &query).await.unwrap();
+    let points = world.engine().points(&tenant, &query).await.unwrap();
+    let sum = points.value.iter().flat_map(|s| &s.points).map(|p| p.total).sum();
+    [(tree.value.total(), tree.partial), (profile.value.total(), profile.partial), (sum, points.partial)]
+}
+
+/// What compaction finds in a block.
+async fn found_in(world: &World, meta: &Meta) -> Option<String> {
+    let (bucket, cache) = (world.bucket.clone(), BlockCache::new(1 << 20));
+    let block = Block::open(bucket, tenant_of(0), meta.clone().into(), cache).unwrap();
+    let room = Room { max_bytes: 64 << 20, spill: Spill::new(world.dir.path().join("spill")) };
+    let merged = Box::pin(merge(&[block], &tenant_of(0), 1, &BTreeSet::new(), &room)).await;
+    merged.err().map(|fault| fault.to_string())
+}
+
+#[test]
+fn a_flipped_bit_in_any_object_of_a_block_is_found_and_costs_no_more_than_the_block() {
+    runtime().block_on(async {
+        let mut world = filled(|_| {}).await;
+        let whole = sums(&world).await;
+        assert!(whole.iter().all(|(sum, partial)| *sum == whole[0].0 && !partial));
+        // No index lists it yet, so its meta.json is read too.
+        let block = live(&world, 0).await.swap_remove(2);
+        let mut keys: Vec<String> = block.files.iter().map(|f| block.key(&f.path)).collect();
+        keys.push(block.key("meta.json"));
+        assert!(keys.len() >= 8, "{keys:?}");
+        for (key, place) in keys.iter().flat_map(|key| PLACES.map(|place| (key, place))) {
+            let sound = world.bucket.get(key).await.unwrap();
+            let mut broken = sound.to_vec();
+            let at = broken.len() * place / 100;
+            broken[at] ^= 4;
+            world.bucket.put(key, broken.into()).await.unwrap();
+            world.struck.corrupt.lock().clear();
+            world.crash().await;
+            for ((sum, partial), (whole, _)) in sums(&world).await.into_iter().zip(whole) {
+                let left = if partial { whole / 6 * 5 } else { whole };
+                assert_eq!(sum, left, "{key} at {place} %, partial: {partial}");
+            }
+            let mut told = world.struck.corrupt.lock().clone();
+            told.extend(found_in(&world, &block).await);
+            assert!(told.iter().any(|t| t.contains(key.as_str())), "{key} at {place} %: {told:?}");
+            world.bucket.put(key, sound).await.unwrap();
+        }
     });
 }
 

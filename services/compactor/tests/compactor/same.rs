@@ -66,7 +66,8 @@ fn of_two_compactors_at_once_one_wins_and_nothing_counts_twice() {
         let mut world = filled(|_| {}).await;
         let before = world.answers().await;
         let engine = world.process.as_ref().unwrap().0.clone();
-        let second = compactor(&world.dir, &world.bucket, &world.clock, &world.struck, &world.setup, engine);
+        let (dir, name) = (&world.dir, Some("elsewhere"));
+        let second = compactor(dir, &world.bucket, &world.clock, &world.struck, &world.setup, engine, name);
         // Either may be told that the other was faster.
         let _ = futures::join!(world.compactor().compact_all(), second.compact_all());
         assert_eq!(world.answers().await, before);

@@ -8,10 +8,11 @@ use std::time::Duration;
 use flamestore_clock::Clock;
 use flamestore_index::Index;
 use flamestore_model::TimeRange;
+use futures::TryStreamExt;
 
 use flamestore_compactor::delete::State;
 
-use crate::support::{Struck, World, tenant_of};
+use crate::support::{Struck, World, runtime, tenant_of};
 
 const SEEDS: u64 = 200;
 const STEPS: usize = 30;
@@ -23,19 +24,48 @@ impl World {
         let now_ms = self.clock.now_millis();
         let from_ms = now_ms - self.below(60 * 60) as i64 * 1000;
         let selector = format!("{{service_name=\"svc-{service}\"}}");
-        if self.below(3) == 0 {
-            self.fuse.store(1 + self.below(20) as i64, SeqCst);
-            let _ = self.compactor().delete(&tenant_of(tenant), &selector, from_ms, now_ms).await;
-            self.crash().await;
+        let storms = match self.below(4) {
+            0 => {
+                self.fuse.store(1 + self.below(20) as i64, SeqCst);
+                let _ = self.compactor().delete(&tenant_of(tenant), &selector, from_ms, now_ms).await;
+                self.crash().await;
+                false
+            }
+            what => what == 1,
+        };
+        if storms {
+            self.storm.begin();
         }
-        let receipt = self.compactor().delete(&tenant_of(tenant), &selector, from_ms, now_ms).await.unwrap();
+        let asked = self.compactor().delete(&tenant_of(tenant), &selector, from_ms, now_ms).await;
+        self.storm.end();
+        let receipt = match asked {
+            Err(_) if storms => self.compactor().delete(&tenant_of(tenant), &selector, from_ms, now_ms).await.unwrap(),
+            asked => asked.unwrap(),
+        };
         self.struck.deletions.fetch_add(u64::from(receipt.blocks_to_rewrite > 0), SeqCst);
         let range = TimeRange::from_millis(from_ms, now_ms);
         self.pushed.retain(|p| p.tenant != tenant || p.service != service || !range.contains(p.time));
     }
 
+    /// Whatever goes on goes on in a storm.
+    async fn weather(&mut self) {
+        self.storm.begin();
+        for _ in 0..=self.below(2) {
+            match self.below(5) {
+                0 => drop(self.engine().flush().await),
+                1 => drop(self.compactor().clean_all().await),
+                2 => self.crash().await,
+                _ => {
+                    let _ = self.engine().flush().await;
+                    let _ = self.compactor().compact_all().await;
+                }
+            }
+        }
+        self.storm.end();
+    }
+
     async fn step(&mut self) {
-        match self.below(13) {
+        match self.below(15) {
             0..=3 => {
                 for _ in 0..=self.below(3) {
                     self.push().await;
@@ -47,6 +77,7 @@ impl World {
             12 => self.delete().await,
             8 => self.clock.advance(Duration::from_secs(600 + self.below(4 * 3600))),
             9 => self.crash().await,
+            13..=14 => self.weather().await,
             // The bucket goes away in the middle, and then the process.
             what => {
                 self.fuse.store(1 + self.below(if what == 10 { 12 } else { 60 }) as i64, SeqCst);
@@ -67,8 +98,10 @@ impl World {
     }
 }
 
-async fn simulate(seed: u64, struck: Arc<Struck>) {
-    let mut world = World::new(seed, struck).await;
+/// Returns every call of the bucket.
+async fn simulate(seed: u64, struck: Arc<Struck>) -> Vec<String> {
+    // One job at a time: of two, either may be the first to make a call.
+    let mut world = World::tuned(seed, struck, |config| config.concurrency = 1).await;
     for step in 0..STEPS {
         world.step().await;
         if step % 3 == 0 {
@@ -100,6 +133,21 @@ async fn simulate(seed: u64, struck: Arc<Struck>) {
         assert!(view.live.is_empty() && view.snapshot.dead.is_empty(), "seed {seed}: {view:?}");
         let folders = world.bucket.list_dirs(&format!("tenant-{t}/blocks")).await.unwrap();
         assert!(folders.is_empty(), "seed {seed}: bytes are left in {folders:?}");
+        let leases: Vec<_> = world.bucket.list(&format!("tenant-{t}/leases")).try_collect().await.unwrap();
+        assert_eq!(leases, [], "seed {seed}");
+    }
+    world.storm.trace()
+}
+
+#[test]
+fn the_same_seed_makes_the_same_trace() {
+    for seed in [1, 2, 3] {
+        let run = || runtime().block_on(simulate(seed, Arc::default()));
+        let (one, other) = (run(), run());
+        assert!(one.len() > 200, "{} calls", one.len());
+        let differs = one.iter().zip(&other).position(|(a, b)| a != b);
+        assert_eq!(differs.map(|at| (at, &one[at], &other[at])), None, "seed {seed}");
+        assert_eq!(one.len(), other.len(), "seed {seed}");
     }
 }
 
@@ -108,7 +156,7 @@ fn no_order_of_steps_and_breaks_changes_what_is_answered() {
     let struck = Arc::new(Struck::default());
     let one = std::env::var("FLAMESTORE_SIM_SEED").ok().and_then(|s| s.parse::<u64>().ok());
     let seeds: Vec<u64> = one.map_or_else(|| (0..SEEDS).collect(), |seed| vec![seed]);
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let runtime = runtime();
     for seed in &seeds {
         runtime.block_on(simulate(*seed, struck.clone()));
     }
@@ -125,7 +173,19 @@ fn no_order_of_steps_and_breaks_changes_what_is_answered() {
         count(&struck.marked_old),
         count(&struck.deleted),
     );
-    assert_eq!(*struck.corrupt.lock(), Vec::<String>::new(), "nothing here damages anything");
+    println!(
+        "in storms: {} starts, {} calls failed before and {} after their effect, {} throttled, {} delayed, {} half reads, \
+         {} flipped bits, {} listings out of date",
+        count(&struck.starts_in_storms),
+        count(&struck.failed_before),
+        count(&struck.failed_after),
+        count(&struck.throttled),
+        count(&struck.delayed),
+        count(&struck.partial_reads),
+        count(&struck.flipped_bits),
+        count(&struck.stale_lists),
+    );
+    assert_eq!(*struck.corrupt.lock(), Vec::<String>::new(), "nothing that stands in the bucket is damaged");
     if one.is_none() {
         for (what, counter) in [
             ("compactions", &struck.compacted),
@@ -136,6 +196,14 @@ fn no_order_of_steps_and_breaks_changes_what_is_answered() {
             ("blocks past retention", &struck.marked_old),
             ("deleted blocks", &struck.deleted),
             ("deletions on request", &struck.deletions),
+            ("starts in storms", &struck.starts_in_storms),
+            ("calls that failed before their effect", &struck.failed_before),
+            ("answers that were lost", &struck.failed_after),
+            ("calls that were throttled", &struck.throttled),
+            ("calls that took their time", &struck.delayed),
+            ("reads that came in part", &struck.partial_reads),
+            ("bits that flipped", &struck.flipped_bits),
+            ("listings out of date", &struck.stale_lists),
         ] {
             assert!(count(counter) >= SEEDS / 10, "too few {what}: {}", count(counter));
         }

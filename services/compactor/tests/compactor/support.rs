@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering::SeqCst};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -17,9 +17,10 @@ use flamestore_limits::{Limits, Overrides};
 use flamestore_model::{
     Annotation, Fault, Labels, ProfileId, ProfileType, Select, StoredSeries, TenantId, TimeRange, TreeQuery,
 };
-use flamestore_objstore::{Bucket, Faulty, Verdict};
+use flamestore_objstore::{Bucket, Faulty, Op, Verdict};
 use flamestore_pprof::encode::{Label, Writer};
 use flamestore_pprof::{NormalizeOptions, Spy};
+use futures::FutureExt;
 use object_store::memory::InMemory;
 use parking_lot::Mutex;
 
@@ -36,7 +37,21 @@ pub(crate) struct Struck {
     pub(crate) compactions_failed: AtomicU64,
     pub(crate) marked_old: AtomicU64,
     pub(crate) deleted: AtomicU64,
+    pub(crate) compactions_started: AtomicU64,
+    pub(crate) lease_conflicts: AtomicU64,
+    pub(crate) leases_failed: AtomicU64,
+    /// The bucket went away.
     pub(crate) faults: AtomicU64,
+    /// In storms, by what was done to a call.
+    pub(crate) failed_before: AtomicU64,
+    pub(crate) failed_after: AtomicU64,
+    pub(crate) throttled: AtomicU64,
+    pub(crate) partial_reads: AtomicU64,
+    pub(crate) flipped_bits: AtomicU64,
+    pub(crate) delayed: AtomicU64,
+    /// Listings that did not show what was there.
+    pub(crate) stale_lists: Arc<AtomicU64>,
+    pub(crate) starts_in_storms: AtomicU64,
     pub(crate) crashes: AtomicU64,
     pub(crate) restarts_with_log: AtomicU64,
     pub(crate) deletions: AtomicU64,
@@ -45,6 +60,15 @@ pub(crate) struct Struck {
 }
 
 impl Observe for Struck {
+    fn compaction_started(&self) {
+        self.compactions_started.fetch_add(1, SeqCst);
+    }
+    fn lease_conflict(&self, _: &TenantId) {
+        self.lease_conflicts.fetch_add(1, SeqCst);
+    }
+    fn lease_failed(&self, _: &TenantId, _: &Fault) {
+        self.leases_failed.fetch_add(1, SeqCst);
+    }
     fn compacted(&self, _: &TenantId, _: &Meta, _: Duration) {
         self.compacted.fetch_add(1, SeqCst);
     }
@@ -62,7 +86,67 @@ impl Observe for Struck {
     }
 }
 
-pub(crate) struct StoreFollows(Arc<Engine>);
+impl flamestore_engine::Observe for Struck {
+    fn unreadable(&self, _: &TenantId, fault: &Fault) {
+        self.corrupt.lock().push(fault.to_string());
+    }
+}
+
+/// A time in which everything that a bucket can do wrong happens to some of its calls.
+pub(crate) struct Storm {
+    blows: AtomicBool,
+    chance: SeededChance,
+    flips_left: AtomicU64,
+    /// Every call so far that writes, lists or fails, with what became of it.
+    trace: Mutex<Vec<String>>,
+    struck: Arc<Struck>,
+}
+
+impl Storm {
+    pub(crate) fn begin(&self) {
+        // A bit that flips again and again at the same place is damage, which is another test.
+        self.flips_left.store(1, SeqCst);
+        self.blows.store(true, SeqCst);
+    }
+
+    pub(crate) fn end(&self) {
+        self.blows.store(false, SeqCst);
+    }
+
+    pub(crate) fn trace(&self) -> Vec<String> {
+        self.trace.lock().clone()
+    }
+
+    fn verdict(&self, op: Op) -> Verdict {
+        if !self.blows.load(SeqCst) {
+            return Verdict::Pass;
+        }
+        let struck = &self.struck;
+        let reads = matches!(op, Op::Get | Op::GetRange);
+        let (verdict, counter) = match self.chance.next_u64() % 100 {
+            0 | 1 => (Verdict::FailBefore, &struck.failed_before),
+            2 | 3 => (Verdict::FailAfter, &struck.failed_after),
+            4 | 5 => (Verdict::Throttle, &struck.throttled),
+            6..=8 if reads => (Verdict::PartialRead, &struck.partial_reads),
+            9..=20 if reads && self.flips_left.swap(0, SeqCst) > 0 => (Verdict::FlipBit, &struck.flipped_bits),
+            // Counted by the store, which knows whether it makes a difference.
+            6..=59 if op == Op::List => return Verdict::StaleList,
+            _ => return Verdict::Pass,
+        };
+        counter.fetch_add(1, SeqCst);
+        verdict
+    }
+
+    /// A store that takes its time lets whatever else is under way go first.
+    fn delay(&self) -> u64 {
+        let delayed = self.blows.load(SeqCst) && self.chance.next_u64() % 4 == 0;
+        self.struck.delayed.fetch_add(u64::from(delayed), SeqCst);
+        if delayed { 1 + self.chance.next_u64() % 8 } else { 0 }
+    }
+}
+
+/// `0`: the store; `1`: what it is called.
+pub(crate) struct StoreFollows(Arc<Engine>, Option<String>);
 
 impl Follow for StoreFollows {
     fn replaced(&self, tenant: &TenantId, added: Vec<Meta>, removed: &[Ulid]) {
@@ -78,6 +162,14 @@ impl Follow for StoreFollows {
 impl Flush for StoreFollows {
     async fn flush(&self) -> Result<(), Fault> {
         self.0.flush().await
+    }
+
+    fn blocks(&self, tenant: &TenantId) -> Vec<Ulid> {
+        self.0.block_ids(tenant)
+    }
+
+    fn name(&self) -> Option<String> {
+        self.1.clone().or_else(|| self.0.name().map(str::to_owned))
     }
 }
 
@@ -106,6 +198,7 @@ pub(crate) struct World {
     pub(crate) bucket: Bucket,
     /// Calls until the bucket is gone; the last one is done and not answered. Negative: it stays.
     pub(crate) fuse: Arc<AtomicI64>,
+    pub(crate) storm: Arc<Storm>,
     pub(crate) clock: Arc<ManualClock>,
     pub(crate) chance: SeededChance,
     pub(crate) struck: Arc<Struck>,
@@ -122,24 +215,56 @@ impl World {
     pub(crate) async fn tuned(seed: u64, struck: Arc<Struck>, tune: fn(&mut CompactorConfig)) -> Self {
         let setup = Setup { tune, disk: Arc::new(FakeDisk(AtomicU64::new(1 << 29))) };
         let fuse = Arc::new(AtomicI64::new(-1));
-        let (burns, counts) = (fuse.clone(), struck.clone());
-        let faulty = Faulty::by_rule(Arc::new(InMemory::new()), move |_, _| {
-            let verdict = match burns.load(SeqCst) {
-                n if n < 0 => return Verdict::Pass,
-                0 => Verdict::FailBefore,
-                1 => Verdict::FailAfter,
-                _ => Verdict::Pass,
-            };
-            let _ = burns.fetch_update(SeqCst, SeqCst, |n| (n > 0).then_some(n - 1));
-            counts.faults.fetch_add(u64::from(verdict != Verdict::Pass), SeqCst);
-            verdict
+        let storm = Arc::new(Storm {
+            blows: AtomicBool::new(false),
+            chance: SeededChance::new(seed ^ 0x5707),
+            flips_left: AtomicU64::new(0),
+            trace: Mutex::default(),
+            struck: struck.clone(),
         });
+        let (burns, counts) = (fuse.clone(), struck.clone());
+        let verdict = {
+            let storm = storm.clone();
+            move |op: Op| {
+                let verdict = match burns.load(SeqCst) {
+                    0 => Verdict::FailBefore,
+                    1 => Verdict::FailAfter,
+                    2.. => Verdict::Pass,
+                    _ => return storm.verdict(op),
+                };
+                let _ = burns.fetch_update(SeqCst, SeqCst, |n| (n > 0).then_some(n - 1));
+                counts.faults.fetch_add(u64::from(verdict != Verdict::Pass), SeqCst);
+                verdict
+            }
+        };
+        let told = storm.clone();
+        let rule = move |op: Op, path: &_| {
+            let verdict = verdict(op);
+            // What queries read at the same time they read in any order.
+            if matches!(op, Op::Get | Op::GetRange) && verdict == Verdict::Pass {
+                return verdict;
+            }
+            told.trace.lock().push(format!("{} {path} {verdict:?}", op.as_str()));
+            verdict
+        };
+        let delays = storm.clone();
+        let delay = move |_| {
+            let turns = delays.delay();
+            async move {
+                for _ in 0..turns {
+                    tokio::task::yield_now().await;
+                }
+            }
+            .boxed()
+        };
+        let faulty =
+            Faulty::by_rule(Arc::new(InMemory::new()), rule).delayed(delay).counting_stale(struck.stale_lists.clone());
         let bucket = Bucket::new(Arc::new(faulty), "").unwrap();
         let clock = ManualClock::at_nanos(START_NANOS);
         let dir = tempfile::tempdir().unwrap();
-        let process = Some(start(&dir, &bucket, &clock, &struck, &setup).await);
+        let process = Some(start(&dir, &bucket, &clock, &struck, &setup).await.unwrap());
         let chance = SeededChance::new(seed);
-        World { dir, bucket, fuse, clock, chance, struck, setup, process, pushed: vec![] }
+        World { dir, bucket, fuse, storm, clock, chance, struck, setup, process, pushed: vec![] }
     }
 
     pub(crate) fn engine(&self) -> &Engine {
@@ -154,12 +279,26 @@ impl World {
         self.chance.next_u64() % n
     }
 
-    /// The process is gone in the middle of whatever it did; another one starts.
+    /// The process is gone in the middle of whatever it did; another one starts. In a storm it may take some attempts.
     pub(crate) async fn crash(&mut self) {
         self.fuse.store(-1, SeqCst);
         // The old one first: it holds the lock of its folder.
         drop(self.process.take());
-        self.process = Some(start(&self.dir, &self.bucket, &self.clock, &self.struck, &self.setup).await);
+        let mut attempts = 0;
+        while self.process.is_none() {
+            let storms = self.storm.blows.load(SeqCst);
+            match start(&self.dir, &self.bucket, &self.clock, &self.struck, &self.setup).await {
+                Ok(process) => {
+                    self.struck.starts_in_storms.fetch_add(u64::from(storms), SeqCst);
+                    self.process = Some(process);
+                }
+                Err(fault) => assert!(storms, "the bucket is well: {fault}"),
+            }
+            attempts += 1;
+            if attempts == 20 {
+                self.storm.end();
+            }
+        }
         self.struck.crashes.fetch_add(1, SeqCst);
         self.struck.restarts_with_log.fetch_add(u64::from(self.engine().stats().memory_bytes > 0), SeqCst);
     }
@@ -310,7 +449,7 @@ async fn start(
     clock: &Arc<ManualClock>,
     struck: &Arc<Struck>,
     setup: &Setup,
-) -> (Arc<Engine>, Compactor) {
+) -> Result<(Arc<Engine>, Compactor), Fault> {
     let mut config = EngineConfig::in_dir(dir.path().join("data"));
     config.wal.segment_bytes = 2000;
     let engine = Arc::new(Engine::new(flamestore_engine::Parts {
@@ -319,14 +458,15 @@ async fn start(
         cache: BlockCache::new(16 << 20),
         clock: clock.clone(),
         chance: Arc::new(SeededChance::new(3)),
-        observer: Arc::new(flamestore_engine::Silent),
+        observer: struck.clone(),
         wal_observer: Arc::new(flamestore_wal::Silent),
     }));
-    engine.start().await.unwrap();
-    let compactor = compactor(dir, bucket, clock, struck, setup, engine.clone());
-    (engine, compactor)
+    engine.start().await?;
+    let compactor = compactor(dir, bucket, clock, struck, setup, engine.clone(), None);
+    Ok((engine, compactor))
 }
 
+/// `name`: of a compactor elsewhere; by itself it has that of the store.
 pub(crate) fn compactor(
     dir: &tempfile::TempDir,
     bucket: &Bucket,
@@ -334,6 +474,7 @@ pub(crate) fn compactor(
     struck: &Arc<Struck>,
     setup: &Setup,
     engine: Arc<Engine>,
+    name: Option<&str>,
 ) -> Compactor {
     let mut limits = Limits::default();
     limits.set("retention_period", &serde_json::json!("24h")).unwrap();
@@ -366,8 +507,8 @@ pub(crate) fn compactor(
             clock: clock.clone(),
             disk: setup.disk.clone(),
             chance: Arc::new(SeededChance::new(11)),
-            flusher: Arc::new(StoreFollows(engine.clone())),
-            follower: Arc::new(StoreFollows(engine)),
+            flusher: Arc::new(StoreFollows(engine.clone(), name.map(str::to_owned))),
+            follower: Arc::new(StoreFollows(engine, None)),
             observer: struck.clone(),
         },
     )

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use flamestore_block::{Hidden, Meta, Ulid};
-use flamestore_compactor::{Cost, Flush, Follow, Observe};
+use flamestore_compactor::{Cost, Counted, Flush, Follow, Observe};
 use flamestore_engine::Engine;
 use flamestore_index::Why;
 use flamestore_model::{Fault, TenantId};
@@ -91,13 +91,32 @@ impl Observe for Observers {
         self.metrics.compactor.block_cleanup_failures_total.inc();
     }
 
-    fn counted(&self, tenant: &TenantId, by_level: &[(u32, usize)], marked: usize, partial: usize) {
+    fn counted(&self, tenant: &TenantId, counted: &Counted) {
         let m = &self.metrics.compactor;
-        for (level, blocks) in by_level {
-            m.bucket_blocks_count.with([tenant.as_str(), level.to_string().as_str()]).set(gauge(*blocks));
+        let tenant = tenant.as_str();
+        for (level, blocks) in &counted.by_level {
+            m.bucket_blocks_count.with([tenant, level.to_string().as_str()]).set(gauge(*blocks));
         }
-        m.bucket_blocks_marked_for_deletion_count.with([tenant.as_str()]).set(gauge(marked));
-        m.bucket_blocks_partials_count.with([tenant.as_str()]).set(gauge(partial));
+        m.bucket_blocks_marked_for_deletion_count.with([tenant]).set(gauge(counted.marked));
+        m.bucket_blocks_partials_count.with([tenant]).set(gauge(counted.partial));
+        m.quarantined_blocks.with([tenant]).set(gauge(counted.quarantined));
+        m.oldest_uncompacted_block_age_seconds.with([tenant]).set(counted.oldest_uncompacted.as_secs_f64());
+        m.index_seq.with([tenant]).set(i64::try_from(counted.index_seq).unwrap_or(i64::MAX));
+        m.index_bytes.with([tenant]).set(i64::try_from(counted.index_bytes).unwrap_or(i64::MAX));
+    }
+
+    fn planned(&self, tenant: &TenantId, due: usize, left: usize) {
+        let m = &self.metrics.compactor;
+        m.jobs_due.with([tenant.as_str()]).set(gauge(due));
+        m.jobs_left_to_others.with([tenant.as_str()]).set(gauge(left));
+    }
+
+    fn lease_conflict(&self, tenant: &TenantId) {
+        self.metrics.compactor.lease_conflicts_total.with([tenant.as_str()]).inc();
+    }
+
+    fn lease_failed(&self, tenant: &TenantId, _: &Fault) {
+        self.metrics.compactor.lease_failures_total.with([tenant.as_str()]).inc();
     }
 
     fn corrupt(&self, tenant: &TenantId, _: &Fault) {
@@ -126,5 +145,13 @@ impl Follow for StoreFollows {
 impl Flush for StoreFollows {
     async fn flush(&self) -> Result<(), Fault> {
         self.0.flush().await
+    }
+
+    fn blocks(&self, tenant: &TenantId) -> Vec<Ulid> {
+        self.0.block_ids(tenant)
+    }
+
+    fn name(&self) -> Option<String> {
+        self.0.name().map(str::to_owned)
     }
 }
