@@ -8,14 +8,15 @@ use flamestore_model::{Fault, Labels};
 use crate::merge::heap::Heap;
 use crate::merge::memory::Memory;
 
+/// Gets the source and the stack ids of each profile, and writes those that the profile is given with.
+pub(crate) type Stacks<'s> = dyn FnMut(usize, &[u32], &mut Vec<u32>) -> Result<(), Fault> + 's;
+
 /// Gives every series and profile that is shown. One that another source has under the same time and id, which a push that
 /// was tried again leaves, comes once, from the first of them.
-///
-/// `stacks` gets the source and the stack ids of each profile, and writes those that `to` is given.
 pub(crate) fn walk(
     sources: &[DatasetSource],
     memory: &Memory,
-    stacks: &mut dyn FnMut(usize, &[u32], &mut Vec<u32>) -> Result<(), Fault>,
+    stacks: &mut Stacks<'_>,
     to: &mut dyn Profiles,
 ) -> Result<(), Fault> {
     let mut readers = Vec::with_capacity(sources.len());
@@ -56,7 +57,7 @@ fn one_series(
     readers: &mut [ProfileReader],
     members: &[u32],
     ids: &mut Vec<u32>,
-    stacks: &mut dyn FnMut(usize, &[u32], &mut Vec<u32>) -> Result<(), Fault>,
+    stacks: &mut Stacks<'_>,
     to: &mut dyn Profiles,
 ) -> Result<(), Fault> {
     let mut heads: Vec<Option<ProfileHead>> = Vec::with_capacity(members.len());

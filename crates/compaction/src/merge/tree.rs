@@ -55,15 +55,18 @@ impl<T: Default> Path<T> {
     }
 }
 
+pub(crate) type Read<'a> = dyn FnMut() -> Result<Option<Node>, Fault> + 'a;
+pub(crate) type Translate<'a> = dyn FnMut(Node) -> Result<(u32, u32), Fault> + 'a;
+
 /// One of the trees.
 pub(crate) struct Branch<'a> {
     pub(crate) source: &'a DatasetSource,
     /// How it is called in faults.
     pub(crate) what: &'static str,
     /// The next node with its own ids.
-    pub(crate) read: Box<dyn FnMut() -> Result<Option<Node>, Fault> + 'a>,
+    pub(crate) read: Box<Read<'a>>,
     /// New key and payload of a node.
-    pub(crate) translate: Box<dyn FnMut(Node) -> Result<(u32, u32), Fault> + 'a>,
+    pub(crate) translate: Box<Translate<'a>>,
     pub(crate) used: &'a Bits,
     pub(crate) ids: Growing,
 }

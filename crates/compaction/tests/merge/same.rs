@@ -105,7 +105,7 @@ fn check(seed: u64, parts: u64, twice: bool, hide: bool, max_bytes: u64) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
+    #![proptest_config(ProptestConfig::with_cases(32))]
 
     #[test]
     fn blocks_become_what_their_profiles_would_have_made_at_once(
