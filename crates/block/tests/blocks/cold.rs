@@ -22,9 +22,9 @@ use crate::{held, naive, open, written};
 /// Every file is small.
 const SMALL: Size = Size { functions: 50, stacks: 200, pods: 2, profiles: 20, samples: 20, links: false };
 /// Profiles, samples, stacks and nodes are not.
-const LARGE: Size = Size { functions: 3000, stacks: 150_000, pods: 20, profiles: 1600, samples: 10, links: false };
-/// Nothing has asked for this long: whoever can ask has asked.
-const QUIET: Duration = Duration::from_millis(150);
+const LARGE: Size = Size { functions: 3000, stacks: 50_000, pods: 20, profiles: 900, samples: 10, links: false };
+/// Nothing has asked for this long: whoever can ask has asked. Long, as tests run on machines with other work.
+const QUIET: Duration = Duration::from_millis(1500);
 
 /// Holds every read back until nobody asks any more, then lets all of them go: that is one round.
 #[derive(Default)]
@@ -127,7 +127,8 @@ async fn a_cold_query_on_large_files_waits_three_times_and_a_warm_one_twice() {
     assert_eq!(answer, naive::tree(&datasets, &cut()));
     // Footers and small files; then pages of profiles, stacks and nodes; then those of samples.
     assert!(waited <= 3 && gets <= 14, "{gets} requests in {waited} rounds");
-    assert_eq!((cold.requests, cold.cached_tables), (gets as u64, 1), "{cold:?}");
+    // The footers of profiles and samples had come ahead.
+    assert_eq!((cold.requests, cold.cached_tables), (gets as u64, 2), "{cold:?}");
 
     let (answer, waited, gets) = rounds.count(tree(&block, &cut())).await;
     let warm = answer.unwrap().1;
