@@ -20,7 +20,6 @@ use flamestore_model::{Fault, Labels, TenantId};
 use parquet::data_type::ByteArray;
 
 pub use input::{DatasetInput, ProfileInput, SeriesInput};
-pub use rollup::MIN_FOLD;
 pub use runs::MAX_GROUP_ROWS;
 pub use sink::{Content, MAX_HELD_BYTES};
 

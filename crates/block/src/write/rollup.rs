@@ -18,9 +18,17 @@ use crate::write::table::Encoded;
 use sink::{Row, Sink};
 use sums::Sums;
 
-/// A roll-up is written where it has at most one row for this many samples: a reader then saves most of its work, and the
-/// block grows by little. Decided for each profile type of a service.
-pub const MIN_FOLD: u64 = 8;
+/// A roll-up is written where it has at most one row for so many samples: a reader then saves most of its work, and the block
+/// grows by little. The shorter the buckets, the fewer of them a query reads, so the more each must save. Decided for each
+/// profile type of a service.
+const fn min_fold(resolution: Resolution) -> u64 {
+    match resolution {
+        Resolution::Block => 8,
+        Resolution::Hour => 16,
+        Resolution::FiveMinutes => 32,
+    }
+}
+
 /// All series of a profile type are summed up where that has at most one row for this many of theirs.
 const MIN_JOIN: u64 = 2;
 

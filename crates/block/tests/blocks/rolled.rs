@@ -39,7 +39,7 @@ fn dataset(service: &str, seed: u64, wild: bool) -> Dataset {
                 profile_id: ProfileId(u128::from(chance.below(1 << 40)).to_be_bytes()),
                 ..Profile::default()
             };
-            let samples = if chance.once_in(20) { 0 } else { chance.below(80) };
+            let samples = if chance.once_in(20) { 0 } else { chance.below(160) };
             for _ in 0..samples {
                 let (stack, value) = (chance.below(stacks.min(6)), chance.below(u64::MAX) as i64);
                 profile.stacks.push(stack as u32);

@@ -6,7 +6,7 @@ use parquet::data_type::ByteArray;
 use crate::layout::{Resolution, Table};
 use crate::meta::Rows;
 use crate::spill::Spill;
-use crate::write::rollup::{Bucket, MIN_FOLD};
+use crate::write::rollup::{Bucket, min_fold};
 use crate::write::runs::{Distinct, MIN_GROUP_ROWS};
 use crate::write::series::changed;
 use crate::write::table::{Encoded, TableWriter};
@@ -139,7 +139,7 @@ impl Sink {
     /// Drops the profile type at hand, now and from now on, where it has too many rows for its samples.
     fn decide(&mut self) {
         if self.run.keep.is_none() {
-            let keep = self.run.cost.saturating_mul(MIN_FOLD) <= self.run.samples;
+            let keep = self.run.cost.saturating_mul(min_fold(self.resolution)) <= self.run.samples;
             self.run.keep = Some(keep);
             if !keep {
                 self.waiting.truncate(self.run.first_bucket);
