@@ -21,6 +21,14 @@ use crate::push::{Distributor, MAX_INFLATED_BYTES};
 
 const REQUEST: &str = "opentelemetry.proto.collector.profiles.v1development.ExportProfilesServiceRequest";
 const PROFILES: &str = "opentelemetry.proto.profiles.v1development";
+const EARLIER: &str = "flamestore.otlp.earlier";
+/// As what JSON is read, the first that has all of its names: opentelemetry-proto from 1.8 on, 1.7, 1.6 and up to 1.5.
+const REVISIONS: [&str; 4] = [
+    REQUEST,
+    "flamestore.otlp.earlier.Request7",
+    "flamestore.otlp.earlier.Request6",
+    "flamestore.otlp.earlier.Request5",
+];
 /// What opentelemetry-proto 1.8 named otherwise in JSON, or had besides; on the wire it is told apart by its fields.
 const EARLIER_NAMES: [(&str, &str, Option<&str>); 6] = [
     ("Profile", "sample", Some("samples")),
@@ -38,25 +46,35 @@ const JSON: HeaderValue = HeaderValue::from_static("application/json");
 /// # Errors
 /// `Internal` when the descriptors of our own messages cannot be used.
 pub fn routes(distributor: Arc<Distributor>) -> Result<Router, Fault> {
-    let (mut schema, _) = Schema::from_descriptor_sets(&[flamestore_proto::DESCRIPTOR_SET])?;
-    for (message, name, field) in EARLIER_NAMES {
-        schema.also(&format!("{PROFILES}.{message}"), name, field)?;
-    }
-    for identifier in ["trace_id", "span_id"] {
-        schema.hex(&format!("{PROFILES}.Link"), identifier)?;
-    }
-    let request = schema.find(REQUEST).ok_or_else(|| Fault::internal(format!("no such message {REQUEST}")))?;
-    let handler = Arc::new(Handler { distributor, schema, request });
+    let (schema, requests) = json_forms()?;
+    let handler = Arc::new(Handler { distributor, schema, requests });
     Ok(Router::new()
         .route("/v1development/profiles", post(export))
         .route(EXPORT_PATH, post(export))
         .with_state(handler))
 }
 
+/// The messages that JSON may be, in the order of [`REVISIONS`].
+fn json_forms() -> Result<(Schema, Vec<MessageIndex>), Fault> {
+    let (mut schema, _) = Schema::from_descriptor_sets(&[flamestore_proto::DESCRIPTOR_SET])?;
+    for (message, name, field) in EARLIER_NAMES {
+        schema.also(&format!("{PROFILES}.{message}"), name, field)?;
+    }
+    for package in [PROFILES, EARLIER] {
+        for identifier in ["trace_id", "span_id"] {
+            schema.hex(&format!("{package}.Link"), identifier)?;
+        }
+    }
+    let find = |name: &str| schema.find(name).ok_or_else(|| Fault::internal(format!("no such message {name}")));
+    let requests = REVISIONS.into_iter().map(find).collect::<Result<Vec<_>, Fault>>()?;
+    Ok((schema, requests))
+}
+
 struct Handler {
     distributor: Arc<Distributor>,
     schema: Schema,
-    request: MessageIndex,
+    /// In the order of [`REVISIONS`].
+    requests: Vec<MessageIndex>,
 }
 
 /// How a request is written, and so how its errors are.
@@ -101,7 +119,7 @@ impl Handler {
                 Form::Protobuf => Ok(body),
                 Form::Json => {
                     let mut message = Vec::with_capacity(body.len());
-                    self.schema.read(self.request, &body, Unknown::Refuse, &mut message)?;
+                    self.schema.read_first(&self.requests, &body, Unknown::Refuse, &mut message)?;
                     Ok(Bytes::from(message))
                 }
             })
@@ -129,7 +147,120 @@ fn refusal(form: Form, fault: Fault) -> Response {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::{Value, json};
+
     use super::*;
+
+    const TIME: &str = "1795000200000000000";
+
+    /// A request with these fields beside its resources, of a profile with these.
+    fn request(beside: Value, profile: Value) -> Value {
+        let resource = json!({"attributes": [{"key": "service.name", "value": {"stringValue": "svc"}}]});
+        let mut request = beside;
+        request["resourceProfiles"] = json!([{"resource": resource, "scopeProfiles": [{"profiles": [profile]}]}]);
+        request
+    }
+
+    fn merged(a: Value, b: &Value) -> Value {
+        let (Value::Object(mut a), Value::Object(b)) = (a, b) else { panic!("both are objects") };
+        a.extend(b.clone());
+        Value::Object(a)
+    }
+
+    /// The same export in opentelemetry-proto 1.4 and 1.5, 1.6, 1.7, 1.8, and from 1.9 on.
+    fn every_revision() -> [(&'static str, Value); 5] {
+        let strings = json!(["", "samples", "count", "cpu", "nanoseconds", "main", "work"]);
+        let functions = json!([{}, {"nameStrindex": 5}, {"name_strindex": 6}]);
+        let locations = |lines: &str| json!([{}, {lines: [{"functionIndex": 1}]}, {lines: [{"functionIndex": 2}]}]);
+        let link = json!([{}, {"traceId": "07070707070707070707070707070707", "spanId": "0909090909090909"}]);
+        let old_tables = json!({
+            "mappingTable": [{"hasFunctions": true}],
+            "locationTable": locations("line"),
+            "functionTable": functions,
+            "linkTable": link,
+            "stringTable": strings,
+            "attributeTable": [{"key": "thread", "value": {"stringValue": "t1"}}],
+            "attributeUnits": [{"attributeKeyStrindex": 1, "unitStrindex": 2}],
+        });
+        let old_profile = json!({
+            "sampleType": [{"typeStrindex": 1, "unitStrindex": 2, "aggregationTemporality": "AGGREGATION_TEMPORALITY_DELTA"}],
+            "sample": [{
+                "locationsStartIndex": 0, "locationsLength": 2, "value": ["3"], "attributeIndices": [0], "linkIndex": 1,
+                "timestampsUnixNano": [TIME],
+            }],
+            "locationIndices": [2, 1],
+            "timeNanos": TIME,
+            "durationNanos": 5,
+            "periodType": {"typeStrindex": 3, "unitStrindex": 4},
+            "period": "1000",
+            "commentStrindices": [],
+            "profileId": "",
+        });
+        let tables = |lines: &str| {
+            json!({
+                "mappingTable": [{}],
+                "locationTable": locations(lines),
+                "functionTable": functions,
+                "linkTable": link,
+                "stringTable": ["", "samples", "count", "cpu", "nanoseconds", "main", "work", "thread"],
+                "attributeTable": [{}, {"keyStrindex": 7, "value": {"stringValue": "t1"}}],
+                "stackTable": [{}, {"locationIndices": [2, 1]}],
+            })
+        };
+        let profile = |samples: &str| {
+            json!({
+                "sampleType": {"typeStrindex": 1, "unitStrindex": 2},
+                samples: [{"stackIndex": 1, "values": ["3"], "attributeIndices": [1], "linkIndex": 1}],
+                "timeUnixNano": TIME,
+                "durationNano": "5",
+                "periodType": {"typeStrindex": 3, "unitStrindex": 4},
+                "period": "1000",
+            })
+        };
+        let of_1_5 = merged(old_profile.clone(), &old_tables);
+        [
+            ("1.5", request(json!({}), merged(of_1_5, &json!({"defaultSampleTypeStrindex": 1})))),
+            ("1.6", request(old_tables.clone(), merged(old_profile.clone(), &json!({"defaultSampleTypeIndex": 1})))),
+            ("1.7", request(json!({"dictionary": old_tables}), old_profile)),
+            ("1.8", request(json!({"dictionary": tables("line")}), profile("sample"))),
+            ("1.10", request(json!({"dictionary": tables("lines")}), profile("samples"))),
+        ]
+    }
+
+    #[test]
+    fn json_of_every_revision_says_the_same() {
+        let (schema, requests) = json_forms().unwrap();
+        for (revision, request) in every_revision() {
+            let mut message = Vec::new();
+            let read = schema.read_first(&requests, request.to_string().as_bytes(), Unknown::Refuse, &mut message);
+            read.unwrap_or_else(|fault| panic!("{revision}: {fault}"));
+            let export = flamestore_formats::otlp::read(&message, &Default::default()).unwrap();
+            assert!(export.first_fault.is_none(), "{revision}: {:?}", export.first_fault);
+            let [profile] = &export.ingested.profiles[..] else { panic!("{revision}: {export:?}") };
+            assert_eq!((profile.name(), profile.label("service_name")), ("process_cpu", Some("svc")), "{revision}");
+            let decoded = flamestore_pprof::decode(&profile.pprof, 0).unwrap();
+            let names: Vec<&str> = decoded.functions.iter().map(|f| decoded.str(f.name)).collect();
+            assert_eq!(names, ["work", "main"], "{revision}");
+            let labels: Vec<(&str, &str)> =
+                decoded.labels.iter().map(|l| (decoded.str(l.key), decoded.str(l.text))).collect();
+            let ids = [("trace_id", "07070707070707070707070707070707"), ("span_id", "0909090909090909")];
+            assert_eq!(labels, [&[("thread", "t1")], &ids[..]].concat(), "{revision}");
+            let figures = (&decoded.values[..], decoded.time_nanos, decoded.duration_nanos, decoded.period);
+            assert_eq!(figures, (&[3000][..], TIME.parse().unwrap(), 5, 1000), "{revision}");
+        }
+    }
+
+    #[test]
+    fn a_name_that_no_revision_has_is_refused_in_the_words_of_the_revision_that_it_stands_in() {
+        let (schema, requests) = json_forms().unwrap();
+        for (revision, mut request) in every_revision() {
+            request["resourceProfiles"][0]["scopeProfiles"][0]["profiles"][0]["zeal"] = json!(1);
+            let mut message = Vec::new();
+            let read = schema.read_first(&requests, request.to_string().as_bytes(), Unknown::Refuse, &mut message);
+            let said = read.unwrap_err().message;
+            assert!(said.contains("unknown field \"zeal\""), "{revision}: {said}");
+        }
+    }
 
     #[test]
     fn only_the_exact_content_types_are_taken() {

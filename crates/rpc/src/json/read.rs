@@ -24,14 +24,49 @@ impl Schema {
     /// # Errors
     /// `Invalid`, with what is wrong and where. `out` then holds a part of the message.
     pub fn read(&self, message: MessageIndex, json: &[u8], unknown: Unknown, out: &mut Vec<u8>) -> Result<(), Fault> {
+        self.read_first(&[message], json, unknown, out).map(drop)
+    }
+
+    /// Appends the wire form of a JSON object as the first of some messages that it fits, and says which.
+    ///
+    /// # Errors
+    /// As of [`Schema::read`], from the message that fits the longest beginning of the text. `out` is then as it was, but
+    /// for a part of a message at its end.
+    pub fn read_first(
+        &self,
+        messages: &[MessageIndex],
+        json: &[u8],
+        unknown: Unknown,
+        out: &mut Vec<u8>,
+    ) -> Result<MessageIndex, Fault> {
         if json.is_empty() {
             return Err(Fault::invalid("an empty body is not a JSON object: send {} for an empty request"));
         }
-        let refuse = |e: serde_json::Error| Fault::invalid(format!("cannot read the request as JSON: {e}"));
+        let start = out.len();
+        let mut closest: Option<serde_json::Error> = None;
+        for message in messages {
+            out.truncate(start);
+            let Err(why) = self.read_as(*message, json, unknown, out) else { return Ok(*message) };
+            let place = |e: &serde_json::Error| (e.line(), e.column());
+            if closest.as_ref().is_none_or(|closest| place(closest) < place(&why)) {
+                closest = Some(why);
+            }
+        }
+        let why = closest.map_or_else(|| "there is no message to read it as".to_owned(), |e| e.to_string());
+        Err(Fault::invalid(format!("cannot read the request as JSON: {why}")))
+    }
+
+    fn read_as(
+        &self,
+        message: MessageIndex,
+        json: &[u8],
+        unknown: Unknown,
+        out: &mut Vec<u8>,
+    ) -> Result<(), serde_json::Error> {
         let mut text = serde_json::Deserializer::from_slice(json);
         let reader = Reader { schema: self, unknown };
-        Body { reader, message: message.0, out }.deserialize(&mut text).map_err(refuse)?;
-        text.end().map_err(refuse)
+        Body { reader, message: message.0, out }.deserialize(&mut text)?;
+        text.end()
     }
 }
 
