@@ -7,6 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use flamestore_block::ulid::block_id;
 use flamestore_block::{Meta, Ulid};
 
 use crate::merge::memory::reader_bytes;
@@ -37,6 +38,16 @@ pub struct Job {
     pub level: u32,
     /// By time of the first profile. A single one is written again without what was deleted from it.
     pub sources: Vec<Meta>,
+}
+
+impl Job {
+    /// The same for everybody who would make the same block of the same blocks.
+    pub fn id(&self) -> Ulid {
+        let sources: BTreeSet<Ulid> = self.sources.iter().map(|s| s.ulid).collect();
+        let start = sources.first().map_or(0, |id| id.unix_ms());
+        let sources: Vec<u8> = sources.iter().flat_map(|id| id.0.to_be_bytes()).collect();
+        block_id(start, &[b"job", &self.level.to_le_bytes(), &sources])
+    }
 }
 
 /// Jobs that can run now, each block in one at most; the most urgent first. Blocks that must be left alone are not among
@@ -138,6 +149,14 @@ mod tests {
 
     fn ids(jobs: &[Job]) -> Vec<(u32, Vec<u128>)> {
         jobs.iter().map(|j| (j.level, j.sources.iter().map(|s| s.ulid.0).collect())).collect()
+    }
+
+    #[test]
+    fn a_job_is_named_by_its_blocks_and_its_level() {
+        let job = |level, ids: &[u128]| Job { level, sources: ids.iter().map(|id| block(*id, 0, 1)).collect() };
+        assert_eq!(job(1, &[1, 2]).id(), job(1, &[2, 1]).id());
+        assert_ne!(job(1, &[1, 2]).id(), job(2, &[1, 2]).id());
+        assert_ne!(job(1, &[1, 2]).id(), job(1, &[1, 2, 3]).id());
     }
 
     #[test]
