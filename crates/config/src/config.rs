@@ -227,6 +227,8 @@ pub struct RuntimeConfig {
     /// Or addresses that begin with `http://` or `https://`.
     pub files: Vec<PathBuf>,
     pub period: Duration,
+    /// How long a server may take to answer with a file.
+    pub http_client_timeout: Duration,
 }
 
 #[derive(Debug, Clone)]
@@ -282,6 +284,7 @@ impl Config {
             "compactor.compaction_interval",
             "compactor.cleanup_interval",
             "runtime_config.period",
+            "runtime_config.http_client_timeout",
             "pyroscopedb.enforcement_interval",
             "pyroscopedb.max_block_duration",
             "ingester.max_head_age",
@@ -458,6 +461,7 @@ impl Config {
             runtime_config: RuntimeConfig {
                 files: read.list("runtime_config.file").iter().map(PathBuf::from).collect(),
                 period: read.duration("runtime_config.period"),
+                http_client_timeout: read.duration("runtime_config.http_client_timeout"),
             },
             self_profiling: SelfProfiling {
                 disable_push: read.bool("self_profiling.disable_push"),

@@ -1,8 +1,11 @@
 //! Runtime files: `overrides:` by tenant, read at the start and again while running. A bad file changes nothing.
 
+mod place;
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use flamestore_limits::{Limits, Overrides};
 use flamestore_model::{Fault, TenantId};
@@ -10,6 +13,7 @@ use serde_json::{Map, Value};
 use xxhash_rust::xxh64::Xxh64;
 
 use crate::dump::to_yaml;
+use crate::runtime::place::Place;
 use crate::yaml::{self, Content, Node};
 
 /// What one look at the files found.
@@ -25,34 +29,35 @@ pub enum Reload {
 /// The runtime files of a process and the overrides they feed.
 #[derive(Debug)]
 pub struct RuntimeFiles {
-    paths: Vec<PathBuf>,
+    places: Vec<Place>,
     overrides: Arc<Overrides>,
     hash: Option<u64>,
 }
 
 impl RuntimeFiles {
-    pub fn new(paths: Vec<PathBuf>, overrides: Arc<Overrides>) -> Self {
-        RuntimeFiles { paths, overrides, hash: None }
+    /// What begins with `http://` or `https://` is asked for there, each time for `max_wait` at most.
+    pub fn new(paths: Vec<PathBuf>, max_wait: Duration, overrides: Arc<Overrides>) -> Self {
+        let places = paths.into_iter().map(|path| Place::of(path, max_wait)).collect();
+        RuntimeFiles { places, overrides, hash: None }
     }
 
     /// Whether there is anything to read.
     pub fn is_empty(&self) -> bool {
-        self.paths.is_empty()
+        self.places.is_empty()
     }
 
-    /// Reads the files and, when they changed and are all good, puts their overrides in force. Blocks on the disk.
+    /// Reads the files and, when they changed and are all good, puts their overrides in force. Blocks on the disk and
+    /// on servers.
     ///
     /// On a fault what was in force stays; it is tried again next time, so that the fault stays visible.
     pub fn reload(&mut self) -> Result<Reload, Fault> {
         let mut hasher = Xxh64::new(0);
         let mut texts = Vec::new();
-        for path in &self.paths {
-            let shown = path.display();
-            let text = std::fs::read_to_string(path)
-                .map_err(|e| Fault::invalid(format!("cannot read the runtime file {shown}: {e}")))?;
+        for place in &self.places {
+            let text = place.read()?;
             hasher.update(text.as_bytes());
             hasher.update(&[0]);
-            texts.push((shown.to_string(), text));
+            texts.push((place.to_string(), text));
         }
         let hash = hasher.digest();
         if self.hash == Some(hash) {

@@ -1,8 +1,10 @@
 //! Configurations that must load as they stand, and mistakes that must be told well.
 
 use std::collections::HashMap;
-use std::io;
+use std::io::{self, BufRead, BufReader, Write};
+use std::net::TcpListener;
 use std::sync::Arc;
+use std::thread;
 use std::time::Duration;
 
 use flamestore_config::{Config, Endpoint, RuntimeFiles, Start, World, dump, load, reference_markdown, runtime};
@@ -299,7 +301,7 @@ fn a_bad_runtime_file_leaves_the_last_good_overrides_in_force() {
     let (first, second) = (dir.path().join("a.yaml"), dir.path().join("b.yaml"));
     let overrides = Arc::new(Overrides::new(Limits { max_label_name_length: 7, ..Limits::default() }));
     let tenant = TenantId::parse("team-a").unwrap();
-    let mut files = RuntimeFiles::new(vec![first.clone(), second.clone()], Arc::clone(&overrides));
+    let mut files = RuntimeFiles::new(vec![first.clone(), second.clone()], MAX_WAIT, Arc::clone(&overrides));
     std::fs::write(&first, "overrides:\n  team-a: {ingestion_rate_mb: 9, reject_older_than: 2h}\n").unwrap();
     std::fs::write(&second, "overrides:\n  team-a: {ingestion_rate_mb: 11}\n  team-b:\n").unwrap();
     assert!(matches!(files.reload(), Ok(runtime::Reload::Replaced { .. })));
@@ -331,4 +333,54 @@ fn a_bad_runtime_file_leaves_the_last_good_overrides_in_force() {
     let page = runtime::to_page(&overrides, true);
     assert!(page.contains("ingestion_rate_mb: 9") && !page.contains("max_query_length"), "{page}");
     assert!(runtime::to_page(&overrides, false).contains("max_query_length"));
+}
+
+const MAX_WAIT: Duration = Duration::from_secs(2);
+
+/// A server that gives these answers one after another, each on a connection of its own; an empty one is silence. Returns
+/// its address.
+fn answering(answers: Vec<Vec<u8>>) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/runtime.yaml", listener.local_addr().unwrap());
+    thread::spawn(move || {
+        let mut silent = Vec::new();
+        for answer in answers {
+            let (mut stream, _) = listener.accept().unwrap();
+            let lines = BufReader::new(stream.try_clone().unwrap()).lines();
+            lines.map(Result::unwrap).take_while(|line| !line.is_empty()).for_each(drop);
+            // The client may have heard enough.
+            let _ = stream.write_all(&answer);
+            silent.extend(answer.is_empty().then_some(stream));
+        }
+    });
+    url
+}
+
+#[test]
+fn a_runtime_file_comes_from_a_server_and_a_bad_answer_changes_nothing() {
+    let answer = |status: &str, body: &str| {
+        format!("HTTP/1.1 {status}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}", body.len()).into_bytes()
+    };
+    let of = |rate: u32| answer("200 OK", &format!("overrides:\n  team-a: {{ingestion_rate_mb: {rate}}}\n"));
+    let url = answering(vec![
+        of(9),
+        of(9),
+        answer("503 Service Unavailable", "overrides: {}"),
+        answer("200 OK", "overrides: ["),
+        Vec::new(),
+        answer("200 OK", &" ".repeat((8 << 20) + 1)),
+        of(11),
+    ]);
+    let overrides = Arc::new(Overrides::new(Limits::default()));
+    let tenant = TenantId::parse("team-a").unwrap();
+    let mut files = RuntimeFiles::new(vec![url.clone().into()], MAX_WAIT, Arc::clone(&overrides));
+    assert!(matches!(files.reload(), Ok(runtime::Reload::Replaced { .. })));
+    assert_eq!(files.reload().unwrap(), runtime::Reload::Unchanged);
+    for says in ["503", "not valid YAML", "timeout", "longer than 8388608 bytes"] {
+        let said = files.reload().unwrap_err().to_string();
+        assert!(said.contains(&url) && said.contains(says), "{says}: {said}");
+        assert_eq!(overrides.of(&tenant).ingestion_rate_mb, 9.0);
+    }
+    assert!(matches!(files.reload(), Ok(runtime::Reload::Replaced { .. })));
+    assert_eq!(overrides.of(&tenant).ingestion_rate_mb, 11.0);
 }

@@ -30,8 +30,8 @@ impl Runtime {
         overrides: Arc<Overrides>,
         metrics: Arc<Metrics>,
     ) -> Result<Self, Fault> {
-        let RuntimeConfig { files, period, .. } = settings;
-        let files = RuntimeFiles::new(files, overrides.clone());
+        let RuntimeConfig { files, period, http_client_timeout } = settings;
+        let files = RuntimeFiles::new(files, http_client_timeout, overrides.clone());
         metrics.limits.set_defaults(overrides.defaults().numbers());
         let mut runtime = Runtime { files, period, overrides, metrics, problem: None };
         if runtime.files.is_empty() {

@@ -22,16 +22,10 @@ pub(super) const KEYS: &[Key] = &[
     Key::no_effect("self_profiling.block_profile_rate", "self-profiling.block-profile-rate", Int, GO),
     Key::no_effect("self_profiling.use_k6_middleware", "self-profiling.use-k6-middleware", Bool, GO),
     Key::no_effect(
-        "runtime_config.http_client_timeout",
-        "runtime-config.http-client-timeout",
-        Duration,
-        "runtime files are local files",
-    ),
-    Key::no_effect(
         "runtime_config.http_client_disable_keep_alives",
         "runtime-config.http-client-disable-keep-alives",
         Bool,
-        "runtime files are local files",
+        "connections to servers of runtime files are kept",
     ),
     Key::no_effect("admin_server.mode", "admin-server.mode", Text, "operations pages stand on the public port"),
     Key::no_effect(

@@ -37,7 +37,7 @@ pub(super) const KEYS: &[Key] = &[
         "runtime-config.file",
         List,
         "",
-        "Files with `overrides:` by tenant, read again while running. Later files win over earlier ones.",
+        "Files with `overrides:` by tenant, or their http:// or https:// addresses, read again while running. Later ones win.",
     ),
     Key::active(
         "runtime_config.period",
@@ -45,6 +45,13 @@ pub(super) const KEYS: &[Key] = &[
         Duration,
         "10s",
         "How often those files are looked at.",
+    ),
+    Key::active(
+        "runtime_config.http_client_timeout",
+        "runtime-config.http-client-timeout",
+        Duration,
+        "30s",
+        "How long a server may take to answer with such a file.",
     ),
     Key::active(
         "self_profiling.disable_push",
