@@ -45,6 +45,20 @@ fn the_json_form_has_both_sides_and_the_conditions() {
 }
 
 #[test]
+fn both_sides_may_stand_in_one_text_of_the_query_language() {
+    let server = Server::start(&[]);
+    push(&server, "before", "main;work 80\n");
+    push(&server, "after", "main;work 100\n");
+    let text = r#"{service="before"}{type="cpu"} vs {service="after"}"#;
+    let json = run(&server, &["diff", text, "-o", "json"]).json();
+    assert_eq!((&json["left"]["total"], &json["right"]["total"]), (&800_000_000.into(), &1_000_000_000.into()));
+    run(&server, &["diff", r#"{service="after", offset=2h} vs after"#]).failed(7, "left: there are no profiles of");
+    run(&server, &["query", text]).failed(2, "flamectl diff");
+    let json = run(&server, &["query", r#"{service="after", type="cpu"}"#, "-o", "json"]).json();
+    assert_eq!(json["total"], 1_000_000_000);
+}
+
+#[test]
 fn the_same_selector_is_compared_with_its_past() {
     let server = Server::start(&[]);
     push(&server, "demo", "main;work 80\n");

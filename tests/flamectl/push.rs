@@ -1,6 +1,7 @@
 //! Files of every kind arrive, each acknowledged.
 
 use std::fs;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use flamestore_clock::{Clock, SystemClock};
 use flamestore_pprof::encode::Writer;
@@ -8,6 +9,7 @@ use flamestore_tests::Server;
 use flamestore_tests::gzip::gzip;
 use serde_json::json;
 
+use crate::flamectl::fake::{answer, serve};
 use crate::flamectl::{run, run_at};
 
 /// Two samples of 20 ms in `main;work`, one of 5 ms in `main`.
@@ -100,4 +102,28 @@ fn a_file_that_is_refused_does_not_keep_the_others() {
     let ran = run(&server, &["push", bad.to_str().unwrap(), good.to_str().unwrap(), "--service", "x"]);
     ran.failed(3, "bad.folded: the server refused (422): folded text, line 1");
     assert!(String::from_utf8_lossy(&ran.out).contains("good.folded: stored"), "{ran:?}");
+}
+
+#[test]
+fn a_server_that_is_over_a_limit_for_the_moment_is_asked_again() {
+    let busy = |times: usize, status: &'static str| {
+        let asked = AtomicUsize::new(0);
+        serve(move |_| match asked.fetch_add(1, Ordering::Relaxed) {
+            n if n < times => {
+                format!("HTTP/1.1 {status}\r\nRetry-After: 0\r\nContent-Length: 4\r\nConnection: close\r\n\r\nbusy")
+                    .into()
+            }
+            _ => answer("200 OK", b""),
+        })
+    };
+    let push = ["push", "-", "--service", "x", "--format", "folded"];
+    for status in ["429 Too Many Requests", "503 Service Unavailable"] {
+        let ran = run_at(&busy(2, status), &push, b"main;work 5\n");
+        assert!(ran.text().contains("-: stored"), "{ran:?}");
+        assert_eq!(ran.err.matches("busy; trying again in ").count(), 2, "{ran:?}");
+    }
+    let at_once = [&push[..], &["--retry-for", "0"]].concat();
+    run_at(&busy(1, "429 Too Many Requests"), &at_once, b"main;work 5\n").failed(3, "busy");
+    run_at(&busy(1, "422 Unprocessable Entity"), &push, b"main;work 5\n").failed(3, "busy");
+    run_at(&busy(5, "503 Service Unavailable"), &push, b"main;work 5\n").failed(5, "busy");
 }

@@ -16,9 +16,10 @@ use crate::fault::Fault;
 use crate::labels::names;
 use crate::profile_type::ProfileType;
 use crate::selector::{MatchOp, Matcher, Selector};
-use scan::{outside_quotes, sides};
+use scan::outside_quotes;
 
 pub use offset::MAX_OFFSET_MS;
+pub use scan::sides;
 
 /// The longest text that is read, in bytes.
 pub const MAX_QUERY_TEXT_BYTES: usize = 128 << 10;

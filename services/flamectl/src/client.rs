@@ -1,9 +1,14 @@
 //! The client: every request that any command makes, and what becomes of the answers that are no success.
 
+mod again;
+
 use std::io::Read;
+use std::thread;
+use std::time::Duration;
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
+use flamestore_clock::{Chance, SeededChance};
 use flate2::read::MultiGzDecoder;
 use http::header::{ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, LOCATION};
 use http::{Response, StatusCode};
@@ -12,6 +17,7 @@ use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
 use ureq::{Agent, Body, RequestBuilder, SendBody};
 
 use crate::cli::Connection;
+use crate::client::again::Later;
 use crate::failure::{Exit, Failure};
 
 /// The longest answer that is read, in bytes; what the pprof decoder takes.
@@ -32,6 +38,13 @@ pub(crate) struct Client {
     agent: Agent,
     url: String,
     headers: Vec<(&'static str, String)>,
+    chance: SeededChance,
+}
+
+/// No success, and whether to ask again.
+struct Refused {
+    failure: Failure,
+    later: Option<Later>,
 }
 
 /// A body to push.
@@ -74,7 +87,7 @@ impl Client {
             .max_redirects_will_error(false)
             .user_agent(concat!("flamectl/", env!("CARGO_PKG_VERSION")))
             .tls_config(TlsConfig::builder().root_certs(roots).build());
-        Ok(Client { agent: config.build().into(), url, headers })
+        Ok(Client { agent: config.build().into(), url, headers, chance: SeededChance::from_system() })
     }
 
     pub(crate) fn url(&self) -> &str {
@@ -108,8 +121,28 @@ impl Client {
         Ok(Box::new(body.take(MAX_ANSWER_BYTES)))
     }
 
-    /// Sends a body; the answer has nothing to say but that it was taken.
-    pub(crate) fn push(&self, upload: &Upload<'_>, mut body: impl Read) -> Result<(), Failure> {
+    /// Sends a body; the answer has nothing to say but that it was taken. What is refused for the moment is sent again,
+    /// after waits that take no longer than `patience` together and are announced to `waits`.
+    pub(crate) fn push<R: Read>(
+        &self,
+        upload: &Upload<'_>,
+        patience: Duration,
+        mut body: impl FnMut() -> R,
+        mut waits: impl FnMut(&Failure, Duration),
+    ) -> Result<(), Failure> {
+        let (mut tries, mut left) = (0, patience);
+        loop {
+            let Err(refused) = self.post(upload, body()) else { return Ok(()) };
+            tries += 1;
+            let wait = refused.later.and_then(|later| later.wait(tries, left, self.chance.next_u64()));
+            let Some(wait) = wait else { return Err(refused.failure) };
+            waits(&refused.failure, wait);
+            thread::sleep(wait);
+            left = left.saturating_sub(wait);
+        }
+    }
+
+    fn post(&self, upload: &Upload<'_>, mut body: impl Read) -> Result<(), Refused> {
         let mut post = self
             .with_headers(self.agent.post(format!("{}{}", self.url, upload.path)))
             .header(CONTENT_TYPE, upload.content_type)
@@ -117,7 +150,7 @@ impl Client {
         if upload.gzip {
             post = post.header(CONTENT_ENCODING, "gzip");
         }
-        self.succeeded(post.send(SendBody::from_reader(&mut body))).map(drop)
+        self.answered(post.send(SendBody::from_reader(&mut body))).map(drop)
     }
 
     /// The text of a page.
@@ -140,19 +173,24 @@ impl Client {
     }
 
     fn succeeded(&self, sent: Result<Response<Body>, ureq::Error>) -> Result<Response<Body>, Failure> {
-        let response = sent.map_err(|e| self.unreachable(&e))?;
+        self.answered(sent).map_err(|refused| refused.failure)
+    }
+
+    fn answered(&self, sent: Result<Response<Body>, ureq::Error>) -> Result<Response<Body>, Refused> {
+        let response = sent.map_err(|e| Refused { failure: self.unreachable(&e), later: None })?;
         if response.status() == StatusCode::OK {
             return Ok(response);
         }
         let (parts, body) = response.into_parts();
         if let Some(place) = parts.headers.get(LOCATION) {
             let place = String::from_utf8_lossy(place.as_bytes()).into_owned();
-            return Err(Failure::new(Exit::Refused, format!("{} sends on to {place}: set --url", self.url)));
+            let failure = Failure::new(Exit::Refused, format!("{} sends on to {place}: set --url", self.url));
+            return Err(Refused { failure, later: None });
         }
         let mut text = Vec::new();
         // A refusal whose words are cut short is still one.
         let _ = body.into_with_config().limit(MAX_REFUSAL_BYTES).reader().read_to_end(&mut text);
-        Err(refusal(parts.status, &text))
+        Err(Refused { failure: refusal(parts.status, &text), later: Later::of(parts.status, &parts.headers) })
     }
 
     fn unreachable(&self, error: &ureq::Error) -> Failure {

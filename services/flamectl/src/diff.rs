@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, ColorChoice, ValueEnum};
+use flamestore_model::query_text::sides;
 
 use crate::answer::Functions;
 use crate::client::Client;
@@ -11,6 +12,7 @@ use crate::failure::{Exit, Failure};
 use crate::merged::Selection;
 use crate::output::Output;
 use crate::paint::Paint;
+use crate::selector::Wanted;
 use crate::times::{self, Range, RangeArgs};
 use crate::units::Measure;
 use crate::{profile_type, query, selector};
@@ -27,12 +29,13 @@ use verdict::Verdict;
 
 /// Compare two selections, or one with its own past.
 ///
-/// LEFT is the baseline, RIGHT is what is judged; without RIGHT it is the same selector. Something must differ: the
-/// selectors, or the times (--offset, or --left-from and --left-until).
+/// LEFT is the baseline, RIGHT is what is judged; without RIGHT it is the same selector. Both may stand in LEFT, as in
+/// 'checkout vs {service="checkout",version="1.5"}'. Something must differ: the selectors, or the times (--offset, or
+/// --left-from and --left-until).
 #[derive(Debug, Args)]
 #[command(after_long_help = condition::HELP)]
 pub(crate) struct Diff {
-    /// The baseline; written as for `query`.
+    /// The baseline; written as for `query`, or `LEFT vs RIGHT`.
     left: String,
 
     /// What is judged; default: the same selector.
@@ -112,14 +115,11 @@ impl Compared {
 }
 
 pub(crate) fn run(client: &Client, args: &Diff, color: ColorChoice) -> Result<Exit, Failure> {
-    let (left, right) = args.ranges(times::now_nanos())?;
-    let wanted_left = selector::read(Some(&args.left), args.profile_type.as_deref())?;
-    let mut wanted_right = match &args.right {
-        Some(text) => selector::read(Some(text), args.profile_type.as_deref())?,
-        None => wanted_left.clone(),
-    };
+    let (wanted_left, mut wanted_right) = args.sides()?;
     // A type that stands on one side is that of both.
     wanted_right.type_word = wanted_right.type_word.or_else(|| wanted_left.type_word.clone());
+    let (left, right) = args.ranges(times::now_nanos())?;
+    let (left, right) = (left.back_by(wanted_left.back), right.back_by(wanted_right.back));
     if (&wanted_left.labels, left) == (&wanted_right.labels, right) {
         return Err(Failure::usage("both sides are the same: name a second selector, or give --offset or --left-from"));
     }
@@ -148,6 +148,20 @@ pub(crate) fn run(client: &Client, args: &Diff, color: ColorChoice) -> Result<Ex
 }
 
 impl Diff {
+    /// The left and the right.
+    fn sides(&self) -> Result<(Wanted, Wanted), Failure> {
+        let read = |text: &str| selector::read(Some(text), self.profile_type.as_deref());
+        match (sides(&self.left).as_slice(), &self.right) {
+            ([left, right], None) if left.is_empty() || right.is_empty() => {
+                Err(Failure::usage("a comparison needs a selection on both sides of \"vs\""))
+            }
+            ([left, right], None) => Ok((read(left)?, read(right)?)),
+            ([_, _, ..], _) => Err(Failure::usage("two selections are compared, and here are more")),
+            (_, Some(right)) => Ok((read(&self.left)?, read(right)?)),
+            (_, None) => read(&self.left).map(|both| (both.clone(), both)),
+        }
+    }
+
     /// Of the left and of the right.
     fn ranges(&self, now_nanos: i64) -> Result<(Range, Range), Failure> {
         let pick = |own: &Option<String>, option: &'static str, shared: &str, shared_option: &'static str| match own {
@@ -204,6 +218,21 @@ pub(crate) mod tests {
         match Cli::try_parse_from(words).unwrap().command {
             Command::Diff(args) => args.ranges(NOW),
             other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn both_sides_may_stand_in_one_text() {
+        let labels =
+            |words: &[&str]| match Cli::try_parse_from([&["flamectl", "diff"][..], words].concat()).unwrap().command {
+                Command::Diff(args) => args.sides().map(|(left, right)| [left.labels, right.labels]),
+                other => panic!("{other:?}"),
+            };
+        let both = [r#"{service_name="a"}"#, r#"{pod="b"}"#].map(str::to_owned);
+        assert_eq!(labels(&[r#"a vs {pod="b"}"#]), Ok(both.clone()));
+        assert_eq!(labels(&["a", r#"{pod="b"}"#]), Ok(both));
+        for wrong in [&["a vs "][..], &["a vs b vs c"], &["a vs b", "c"]] {
+            assert_eq!(labels(wrong).unwrap_err().exit, Exit::Usage, "{wrong:?}");
         }
     }
 

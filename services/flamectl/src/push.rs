@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::path::Path;
+use std::time::Duration;
 
 use clap::Args;
 use indicatif::ProgressBar;
@@ -72,6 +73,13 @@ pub(crate) struct Push {
     #[arg(long)]
     units: Option<String>,
 
+    /// How long to wait in all for a server that is busy or over a limit before its refusal counts; 0: not at all.
+    ///
+    /// Each file is sent five times at most, after the waits that the server asks for. What the server kept of a file with
+    /// several profiles before it refused the rest is then kept twice.
+    #[arg(long, value_name = "DURATION", default_value = "1m", value_parser = times::parse_duration)]
+    retry_for: Duration,
+
     /// Sent as `aggregationType`, for servers that look at it.
     #[arg(long)]
     aggregation: Option<String>,
@@ -116,7 +124,16 @@ fn push_one(client: &Client, args: &Push, loaded: &Loaded<'_>, bar: &ProgressBar
     let request = request::build(args, format, detect::is_gzip(&loaded.bytes), times::now_nanos())?;
     let length = loaded.bytes.len() as u64;
     let upload = Upload { path: &request.path, content_type: request.content_type, gzip: request.says_gzip, length };
-    client.push(&upload, bar.wrap_read(loaded.bytes.as_slice()))?;
+    let before = bar.position();
+    let body = || {
+        bar.set_position(before);
+        bar.wrap_read(loaded.bytes.as_slice())
+    };
+    let waits = |why: &Failure, wait: Duration| {
+        let seconds = wait.as_secs_f64();
+        bar.suspend(|| eprintln!("flamectl: {}: {why}; trying again in {seconds:.1} s", loaded.name));
+    };
+    client.push(&upload, args.retry_for, body, waits)?;
     let length = Measure::Bytes.show(i64::try_from(length).unwrap_or(i64::MAX));
     Ok(format!("stored ({}, {length})", format.word()))
 }

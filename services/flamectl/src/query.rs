@@ -85,8 +85,8 @@ enum Form {
 }
 
 pub(crate) fn run(client: &Client, args: &Query, color: ColorChoice) -> Result<Exit, Failure> {
-    let range = args.range.read(times::now_nanos())?;
     let wanted = selector::read(args.selector.as_deref(), args.profile_type.as_deref())?;
+    let range = args.range.read(times::now_nanos())?.back_by(wanted.back);
     if args.max_nodes.is_some() && matches!(args.output, Form::Table | Form::Json) {
         return Err(Failure::usage("table and json have no nodes to cut: leave out --max-nodes, or use --limit"));
     }

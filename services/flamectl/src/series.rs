@@ -80,12 +80,13 @@ pub(crate) fn run(client: &Client, args: &Series) -> Result<Exit, Failure> {
     Ok(Exit::Done)
 }
 
-/// A selector for the calls that know no profile types.
+/// A selector for the calls that know no profile types and no other times.
 pub(crate) fn labels_alone(text: Option<&str>) -> Result<String, Failure> {
     let wanted = selector::read(text, None)?;
     match wanted.type_word {
         Some(word) => Err(Failure::usage(format!("leave the profile type {word:?} out: labels alone are wanted here"))),
-        None => Ok(wanted.labels),
+        None if wanted.back.is_zero() => Ok(wanted.labels),
+        None => Err(Failure::usage("leave the offset out: --from and --until say the times here")),
     }
 }
 
@@ -116,5 +117,6 @@ mod tests {
         assert_eq!(text(set.into_iter()), r#"{service_name="a\"b", "k8s.pod"="x"}"#);
         assert_eq!(labels_alone(None), Ok("{}".to_owned()));
         assert!(labels_alone(Some("cpu{}")).is_err());
+        assert!(labels_alone(Some("{offset=1d}")).is_err());
     }
 }

@@ -82,7 +82,7 @@ fn look(client: &Client, wanted: &Wanted, args: &Watch) -> Result<Functions, Fai
     let now_ms = times::now_nanos() / NANOS_PER_MILLI;
     let until_now = Range { from_ms: now_ms, until_ms: now_ms };
     let range = Range { from_ms: until_now.back_by(args.window).from_ms, until_ms: now_ms };
-    let selection = Selection::of(client, wanted.clone(), range)?;
+    let selection = Selection::of(client, wanted.clone(), range.back_by(wanted.back))?;
     query::functions(client, selection, args.limit)
 }
 

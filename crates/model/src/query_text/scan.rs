@@ -24,7 +24,7 @@ pub(super) fn outside_quotes(text: &str) -> impl Iterator<Item = (usize, char)> 
 
 /// The sides of a comparison, without the blanks around them; one side where nothing is compared. Between them stands
 /// `vs`, a word of its own. Quotes count only inside braces: a name may have an apostrophe.
-pub(super) fn sides(text: &str) -> Vec<&str> {
+pub fn sides(text: &str) -> Vec<&str> {
     const VS: &str = "vs";
     if text == VS {
         return vec![text];
