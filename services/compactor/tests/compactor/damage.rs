@@ -69,6 +69,30 @@ fn a_query_answers_without_the_block_that_is_damaged_and_says_so() {
     });
 }
 
+#[test]
+fn a_roll_up_that_is_damaged_or_gone_costs_no_answer() {
+    runtime().block_on(async {
+        let mut world = filled(|_| {}).await;
+        let before = world.answers().await;
+        world.compactor().compact_all().await.unwrap();
+        let made = live(&world, 0).await.swap_remove(0);
+        let files = made.files.iter().filter(|f| f.path.starts_with("rollup_"));
+        let files: Vec<String> = files.map(|f| made.key(&f.path)).collect();
+        assert!(files.len() >= 2, "{made:?}");
+        for key in &files {
+            flip(&world, key).await;
+        }
+        world.crash().await;
+        assert_eq!(world.answers().await, before);
+        for key in &files {
+            world.bucket.delete(key).await.unwrap();
+        }
+        world.crash().await;
+        assert_eq!(world.answers().await, before);
+        world.check("roll-ups are gone").await;
+    });
+}
+
 /// Places of an object at which a bit is flipped, in hundredths.
 const PLACES: [usize; 4] = [3, 33, 66, 97];
 

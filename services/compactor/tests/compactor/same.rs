@@ -19,7 +19,7 @@ pub(crate) async fn filled(tune: fn(&mut flamestore_compactor::CompactorConfig))
             let id = ProfileId::v7(0, (i * 10 + j + 1) << 64);
             let time = START_NANOS + (i as i64 * 60 + j as i64) * 1_000_000_000;
             let n = j as u64;
-            world.push_one((j % 2) as u8, n % 3, n % 2, (i as u64 + n) % 4, time, id, 10 + n as i64).await;
+            world.push_one((j % 2) as u8, n % 3, n % 2, (i as u64 + n) % 4, time, id, 100 + n as i64).await;
         }
         world.engine().flush().await.unwrap();
     }

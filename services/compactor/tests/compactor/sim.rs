@@ -196,6 +196,7 @@ fn no_order_of_steps_and_breaks_changes_what_is_answered() {
             ("blocks past retention", &struck.marked_old),
             ("deleted blocks", &struck.deleted),
             ("deletions on request", &struck.deletions),
+            ("roll-ups", &struck.rolled_up),
             ("starts in storms", &struck.starts_in_storms),
             ("calls that failed before their effect", &struck.failed_before),
             ("answers that were lost", &struck.failed_after),

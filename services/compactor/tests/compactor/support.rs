@@ -55,6 +55,7 @@ pub(crate) struct Struck {
     pub(crate) crashes: AtomicU64,
     pub(crate) restarts_with_log: AtomicU64,
     pub(crate) deletions: AtomicU64,
+    pub(crate) rolled_up: AtomicU64,
     pub(crate) checks: AtomicU64,
     pub(crate) corrupt: Mutex<Vec<String>>,
 }
@@ -69,8 +70,10 @@ impl Observe for Struck {
     fn lease_failed(&self, _: &TenantId, _: &Fault) {
         self.leases_failed.fetch_add(1, SeqCst);
     }
-    fn compacted(&self, _: &TenantId, _: &Meta, _: Duration) {
+    fn compacted(&self, _: &TenantId, made: &Meta, _: Duration) {
         self.compacted.fetch_add(1, SeqCst);
+        let rolled_up = made.files.iter().any(|f| f.path.starts_with("rollup_1h"));
+        self.rolled_up.fetch_add(u64::from(rolled_up), SeqCst);
     }
     fn compaction_failed(&self, _: &TenantId, _: &Fault) {
         self.compactions_failed.fetch_add(1, SeqCst);
@@ -309,7 +312,7 @@ impl World {
         let time = self.clock.now_nanos() - self.below(40 * 60) as i64 * 1_000_000_000;
         let id = ProfileId::v7((time / 1_000_000) as u64, self.chance.next_u128());
         let (service, pod, stack) = (self.below(3), self.below(2), self.below(4));
-        let value = 1 + self.below(1000) as i64;
+        let value = 350 + self.below(1000) as i64;
         self.push_one(tenant, service, pod, stack, time, id, value).await;
     }
 
@@ -328,8 +331,13 @@ impl World {
         w.sample_type("cpu", "nanoseconds");
         w.time_nanos(time);
         let frames = [w.frame(&format!("leaf{stack}")), w.frame(&format!("work{}", stack / 2)), w.frame("main")];
-        let span = format!("{:016x}", 0xab00 + stack);
-        w.sample(&frames, &[value], &[Label::Text { key: "span_id", text: &span }]);
+        // In many parts, so that their sum is worth a roll-up.
+        let parts = value.min(350);
+        for part in 0..parts {
+            let span = format!("{:016x}", 0xab00 + stack * 1000 + part as u64);
+            let value = value / parts + i64::from(part < value % parts);
+            w.sample(&frames, &[value], &[Label::Text { key: "span_id", text: &span }]);
+        }
         w.sample(&frames[1..], &[1], &[]);
         let labels = Labels::from_pairs([
             ("service_name", format!("svc-{service}")),
@@ -387,6 +395,14 @@ impl World {
         out
     }
 
+    /// A time of the last hours, often the border of an hour or of five minutes, or next to it.
+    fn border(range: TimeRange, chance: &SeededChance) -> i64 {
+        let below = |n: u64| (chance.next_u64() % n) as i64;
+        let at = range.to_nanos - below(300) * 60_000_000_000;
+        let grid = [HOUR, HOUR / 12, 1][below(3) as usize];
+        (at.div_euclid(grid) * grid + below(3) - 1).clamp(range.from_nanos, range.to_nanos)
+    }
+
     /// By profile, what is answered and what must be.
     pub(crate) async fn check(&self, when: &str) {
         let now = self.clock.now_nanos();
@@ -418,6 +434,15 @@ impl World {
             assert_eq!(notes, noted, "{when}: tenant {t}");
             let tree = self.engine().tree(&tenant, &query).await.unwrap().value;
             assert_eq!(tree.total(), expected.values().sum::<i64>(), "{when}: tenant {t}");
+            // Through the middle of what is summed up, and along its borders.
+            let chance = SeededChance::new(now as u64 ^ u64::from(t));
+            let (a, b) = (Self::border(range, &chance), Self::border(range, &chance));
+            let cut = TimeRange { from_nanos: a.min(b), to_nanos: a.max(b) };
+            let inside = self.pushed.iter().filter(|p| p.tenant == t && range.contains(p.time) && cut.contains(p.time));
+            let expected: i64 = inside.map(|p| p.value).sum();
+            let query = TreeQuery::whole(Select { range: cut, ..query.select });
+            let tree = self.engine().tree(&tenant, &query).await.unwrap().value;
+            assert_eq!(tree.total(), expected, "{when}: tenant {t}, {cut:?}");
         }
         self.struck.checks.fetch_add(1, SeqCst);
     }
@@ -451,7 +476,7 @@ async fn start(
     setup: &Setup,
 ) -> Result<(Arc<Engine>, Compactor), Fault> {
     let mut config = EngineConfig::in_dir(dir.path().join("data"));
-    config.wal.segment_bytes = 2000;
+    config.wal.segment_bytes = 40_000;
     let engine = Arc::new(Engine::new(flamestore_engine::Parts {
         config,
         bucket: bucket.clone(),
