@@ -40,6 +40,9 @@ pub const MIN_BYTES: u64 = 64 << 20;
 /// What file systems hand out.
 const FILE_UNIT: u64 = 4 << 10;
 
+/// Whether bytes that begin here, at a piece, and end with one are those that were written.
+pub type Sound = Arc<dyn Fn(u64, &[u8]) -> bool + Send + Sync>;
+
 /// An object that never changes, as whoever reads it knows it.
 #[derive(Clone)]
 pub struct Immutable {
@@ -47,8 +50,7 @@ pub struct Immutable {
     pub size: u64,
     /// The parts that can be checked by themselves, in bytes; the last one is shorter.
     pub piece_bytes: u64,
-    /// Whether bytes that begin here, at a piece, and end with one are those that were written.
-    pub sound: Arc<dyn Fn(u64, &[u8]) -> bool + Send + Sync>,
+    pub sound: Sound,
 }
 
 /// One page: the hash of its object's key and of its place.

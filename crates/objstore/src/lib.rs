@@ -26,7 +26,7 @@ pub mod self_test;
 
 pub use account::Account;
 pub use bucket::{Bucket, LOCAL_GAP_BYTES, MAX_PARALLEL_RANGES, Object, PART_BYTES, Put, REMOTE_GAP_BYTES};
-pub use disk_cache::{DiskCache, Immutable};
+pub use disk_cache::{DiskCache, Immutable, Sound};
 pub use environment::Environment;
 pub use faulty::{Faulty, Verdict};
 pub use observe::{Call, Observe, Op};

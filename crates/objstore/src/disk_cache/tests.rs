@@ -200,16 +200,17 @@ async fn who_waits_for_one_who_fails_or_goes_away_loads_itself() {
     let bytes = content(7, SIZE);
     let object = f.put("t/blocks/b/x", &bytes).await;
     let cache = f.open().await;
-    let range = [0..SIZE];
-    let mut fails = cache.get_ranges(&f.bucket, &object, &range).boxed();
+    let whole = 0..SIZE;
+    let range = std::slice::from_ref(&whole);
+    let mut fails = cache.get_ranges(&f.bucket, &object, range).boxed();
     assert!(futures::poll!(&mut fails).is_pending());
-    let mut waits = cache.get_ranges(&f.bucket, &object, &range).boxed();
+    let mut waits = cache.get_ranges(&f.bucket, &object, range).boxed();
     assert!(futures::poll!(&mut waits).is_pending());
     gate.notify_one();
     assert!(fails.await.is_err());
     // Now the other one is loading; a third waits, and takes over when it is gone.
     assert!(futures::poll!(&mut waits).is_pending());
-    let mut takes_over = cache.get_ranges(&f.bucket, &object, &range).boxed();
+    let mut takes_over = cache.get_ranges(&f.bucket, &object, range).boxed();
     assert!(futures::poll!(&mut takes_over).is_pending());
     drop(waits);
     assert!(futures::poll!(&mut takes_over).is_pending());
