@@ -63,7 +63,7 @@ fn a_source_that_is_not_in_order_is_corrupt_and_its_file_is_named() {
             let mut turned = Turned(FEW, table);
             let bad = write_streams(&mut [&mut turned], &block_meta(number), None, &mut |_| Ok(())).unwrap().unwrap();
             let bad = open(&bucket, stored(&bucket, &bad).await, vec![]);
-            let fault = merged(&[bad.clone()], &spill, 1 << 20).await.unwrap_err();
+            let fault = merged(std::slice::from_ref(&bad), &spill, 1 << 20).await.unwrap_err();
             assert_eq!(fault.kind, Kind::Corrupt, "{fault}");
             let file = format!("{}/{table}.parquet", bad.meta().ulid);
             assert!(fault.message.contains(&file) && fault.message.contains("out of order"), "{fault}");

@@ -142,7 +142,7 @@ impl Storm {
 
     /// A store that takes its time lets whatever else is under way go first.
     fn delay(&self) -> u64 {
-        let delayed = self.blows.load(SeqCst) && self.chance.next_u64() % 4 == 0;
+        let delayed = self.blows.load(SeqCst) && self.chance.next_u64().is_multiple_of(4);
         self.struck.delayed.fetch_add(u64::from(delayed), SeqCst);
         if delayed { 1 + self.chance.next_u64() % 8 } else { 0 }
     }
