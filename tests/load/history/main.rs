@@ -221,9 +221,9 @@ fn settle(server: &Server) -> Compacted {
                 blocks: next.len(),
                 bytes,
                 made: metrics.sum("pyroscope_compactor_compactions_total"),
-                cpu_seconds: metrics.sum("flamestore_compactor_compaction_cpu_seconds_total"),
-                source_bytes: metrics.sum("flamestore_compactor_source_bytes_total"),
-                peak_bytes: metrics.sum("flamestore_compactor_last_peak_bytes"),
+                cpu_seconds: metrics.sum("flamestore_compactor_merge_cpu_seconds_total"),
+                source_bytes: metrics.sum("flamestore_compactor_merge_source_bytes_total"),
+                peak_bytes: metrics.sum("flamestore_compactor_merge_peak_memory_bytes"),
             };
         }
         last = next;
