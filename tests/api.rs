@@ -13,6 +13,7 @@ mod malformed;
 mod otlp;
 mod protocols;
 mod queue;
+mod reads;
 mod refusals;
 mod retention;
 mod runtime;

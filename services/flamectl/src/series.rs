@@ -5,7 +5,7 @@ use std::io::Write;
 
 use clap::{Args, ValueEnum};
 use flamestore_model::labels::names;
-use flamestore_model::{Matcher, Selector};
+use flamestore_model::{Matcher, ProfileType, Selector};
 use flamestore_proto::querier::v1::{SeriesRequest, SeriesResponse};
 use serde_json::{Map, Value};
 
@@ -83,10 +83,18 @@ pub(crate) fn run(client: &Client, args: &Series) -> Result<Exit, Failure> {
 /// A selector for the calls that know no profile types and no other times.
 pub(crate) fn labels_alone(text: Option<&str>) -> Result<String, Failure> {
     let wanted = selector::read(text, None)?;
+    if !wanted.back.is_zero() {
+        return Err(Failure::usage("leave the offset out: --from and --until say the times here"));
+    }
     match wanted.type_word {
+        None => Ok(wanted.labels),
+        // As a label it stands in what this command prints.
+        Some(word) if ProfileType::parse(&word).is_ok() => {
+            let mut selector = Selector::parse(&wanted.labels).map_err(|fault| Failure::usage(fault.to_string()))?;
+            selector.matchers.push(Matcher::equal(names::PROFILE_TYPE, &word));
+            Ok(selector.to_string())
+        }
         Some(word) => Err(Failure::usage(format!("leave the profile type {word:?} out: labels alone are wanted here"))),
-        None if wanted.back.is_zero() => Ok(wanted.labels),
-        None => Err(Failure::usage("leave the offset out: --from and --until say the times here")),
     }
 }
 
