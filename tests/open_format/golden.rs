@@ -5,14 +5,13 @@
 //! `cargo xtask test` has built the programs. Old ones are never written again.
 
 use std::path::{Path, PathBuf};
-use std::thread;
-use std::time::Duration;
 
 use flamestore_pprof::encode::{Label, Writer};
 use flamestore_tests::client::{CPU, Client, Flame};
 use flamestore_tests::{Server, files, tools};
 use serde_json::{Value, json};
 
+use super::lived::until_compacted;
 use super::{answer, python};
 use crate::flamectl;
 
@@ -39,8 +38,6 @@ limits:
 "#;
 /// So often that sums of 5 minutes and of an hour are worth their bytes.
 const STEADY_SECONDS: [(i64, i64); 2] = [(0, 1300), (3600, 3800)];
-const LOOKS: u32 = 400;
-const PAUSE: Duration = Duration::from_millis(50);
 
 fn generations() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("golden/buckets")
@@ -126,18 +123,6 @@ fn live_through(server: &mut Server, more: &[String]) {
     let path = format!("/api/v1/delete?query=%7Bservice_name%3D%22other%22%7D&from={from}&until={until}");
     let (status, text) = server.client().post(&path, "text/plain", &[], b"").expect("an answer");
     assert_eq!(status, 202, "{text}");
-}
-
-fn until_compacted(server: &Server) {
-    for _ in 0..LOOKS {
-        let blocks: Value =
-            serde_json::from_str(&server.client().get("/api/v1/blocks").expect("blocks")).expect("JSON");
-        if blocks["blocks"].as_array().is_some_and(|all| all.len() == 1 && all[0]["level"] == 1) {
-            return;
-        }
-        thread::sleep(PAUSE);
-    }
-    panic!("nothing was compacted:\n{}", server.log());
 }
 
 /// What queries answer, in a form that does not depend on the order of what has none.

@@ -47,7 +47,8 @@ pub(crate) fn lived(flags: &[&str]) -> Lived {
     Lived { server, from: (now - 5 * 3600).to_string(), until: (now + 60).to_string() }
 }
 
-fn until_compacted(server: &Server) {
+/// Waits until one block of level 1 is all that counts.
+pub(crate) fn until_compacted(server: &Server) {
     for _ in 0..LOOKS {
         let blocks: Value =
             serde_json::from_str(&server.client().get("/api/v1/blocks").expect("blocks")).expect("JSON");

@@ -5,11 +5,12 @@
 //! index, names an epoch it is not replayed; but a block whose profiles were all deleted on request leaves no trace when its
 //! bytes are gone.
 
-use std::fs::File;
-use std::io::{self, Write};
+use std::io::ErrorKind;
 use std::path::Path;
 
 use flamestore_model::Fault;
+
+use crate::small_file;
 
 const FILE: &str = "flushed-below";
 
@@ -21,27 +22,13 @@ pub(crate) fn load(dir: &Path) -> Result<u64, Fault> {
             tracing::error!(path = %path.display(), "this file does not hold a number: it is ignored and written again");
             0
         })),
-        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(0),
-        Err(e) => Err(failed(&path, e)),
+        Err(e) if e.kind() == ErrorKind::NotFound => Ok(0),
+        Err(e) => Err(small_file::failed(&path, e)),
     }
 }
 
-/// The file is there whole or as it was, also after a crash.
 pub(crate) fn store(dir: &Path, epoch: u64) -> Result<(), Fault> {
-    let (path, draft) = (dir.join(FILE), dir.join(format!("{FILE}.draft")));
-    let write = || {
-        let mut file = File::create(&draft)?;
-        file.write_all(epoch.to_string().as_bytes())?;
-        file.sync_all()?;
-        std::fs::rename(&draft, &path)?;
-        File::open(dir)?.sync_all()
-    };
-    write().map_err(|e| failed(&path, e))
-}
-
-fn failed(path: &Path, e: io::Error) -> Fault {
-    Fault::unavailable(format!("cannot read or write {}: check the folder's owner and the disk", path.display()))
-        .caused_by(e)
+    small_file::replace(dir, FILE, epoch.to_string().as_bytes())
 }
 
 #[cfg(test)]

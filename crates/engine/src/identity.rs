@@ -1,11 +1,12 @@
 //! The store's name, kept in its data folder: block ids are made from it.
 
-use std::fs::File;
-use std::io::{self, Write};
+use std::io::ErrorKind;
 use std::path::Path;
 
 use flamestore_clock::Chance;
 use flamestore_model::{Fault, ProfileId};
+
+use crate::small_file;
 
 const FILE: &str = "ingester-id";
 /// A longer file is no name of ours.
@@ -14,10 +15,7 @@ const MAX_BYTES: u64 = 128;
 /// Reads the name, or makes one of random bits at the first start.
 pub(crate) fn load_or_make(dir: &Path, chance: &dyn Chance) -> Result<String, Fault> {
     let path = dir.join(FILE);
-    let failed = |e: io::Error| {
-        Fault::unavailable(format!("cannot read or write {}: check the folder's owner and the disk", path.display()))
-            .caused_by(e)
-    };
+    let failed = |e| small_file::failed(&path, e);
     match std::fs::metadata(&path) {
         Ok(meta) if meta.len() <= MAX_BYTES => {
             let name = std::fs::read_to_string(&path).map_err(failed)?;
@@ -26,9 +24,9 @@ pub(crate) fn load_or_make(dir: &Path, chance: &dyn Chance) -> Result<String, Fa
             }
         }
         Ok(_) => {}
-        Err(e) if e.kind() == io::ErrorKind::NotFound => {
+        Err(e) if e.kind() == ErrorKind::NotFound => {
             let name = ProfileId(chance.next_u128().to_be_bytes()).to_string();
-            write(dir, &path, &name).map_err(failed)?;
+            small_file::replace(dir, FILE, name.as_bytes())?;
             return Ok(name);
         }
         Err(e) => return Err(failed(e)),
@@ -37,16 +35,6 @@ pub(crate) fn load_or_make(dir: &Path, chance: &dyn Chance) -> Result<String, Fa
         "{} does not hold a name: restore it; deleting it is safe only if the log beside it is empty",
         path.display()
     )))
-}
-
-/// The file is there whole or not at all, also after a crash.
-fn write(dir: &Path, path: &Path, name: &str) -> io::Result<()> {
-    let draft = dir.join(format!("{FILE}.draft"));
-    let mut file = File::create(&draft)?;
-    file.write_all(name.as_bytes())?;
-    file.sync_all()?;
-    std::fs::rename(&draft, path)?;
-    File::open(dir)?.sync_all()
 }
 
 #[cfg(test)]

@@ -6,13 +6,14 @@
 //! names and the bucket does not have is nothing.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::File;
-use std::io::{self, Write};
+use std::io::ErrorKind;
 use std::path::Path;
 
 use flamestore_block::Ulid;
 use flamestore_model::{Fault, TenantId};
 use parking_lot::Mutex;
+
+use crate::small_file;
 
 const FILE: &str = "blocks-written";
 /// No listing is that old, and compaction has listed by then what it has not replaced.
@@ -59,7 +60,7 @@ impl Lately {
         inside.changed |= gone > 0;
     }
 
-    /// The file is there whole or as it was, also after a crash. Tenants stay: a listing may not show them either.
+    /// Tenants stay: a listing may not show them either.
     pub(crate) fn save(&self, dir: &Path, now_ms: i64) -> Result<(), Fault> {
         let oldest = u64::try_from(now_ms).unwrap_or(0).saturating_sub(KEEP_MS);
         let text = {
@@ -72,18 +73,7 @@ impl Lately {
             inside.changed = false;
             to_text(&inside.blocks)
         };
-        let (path, draft) = (dir.join(FILE), dir.join(format!("{FILE}.draft")));
-        let write = || {
-            let mut file = File::create(&draft)?;
-            file.write_all(text.as_bytes())?;
-            file.sync_all()?;
-            std::fs::rename(&draft, &path)?;
-            File::open(dir)?.sync_all()
-        };
-        write().map_err(|e| {
-            self.0.lock().changed = true;
-            failed(&path, e)
-        })
+        small_file::replace(dir, FILE, text.as_bytes()).inspect_err(|_| self.0.lock().changed = true)
     }
 }
 
@@ -92,8 +82,8 @@ pub(crate) fn load(dir: &Path) -> Result<Blocks, Fault> {
     let path = dir.join(FILE);
     match std::fs::read(&path) {
         Ok(text) => Ok(of_text(&String::from_utf8_lossy(&text), &path)),
-        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(Blocks::new()),
-        Err(e) => Err(failed(&path, e)),
+        Err(e) if e.kind() == ErrorKind::NotFound => Ok(Blocks::new()),
+        Err(e) => Err(small_file::failed(&path, e)),
     }
 }
 
@@ -118,11 +108,6 @@ fn of_text(text: &str, path: &Path) -> Blocks {
         }
     }
     blocks
-}
-
-fn failed(path: &Path, e: io::Error) -> Fault {
-    Fault::unavailable(format!("cannot read or write {}: check the folder's owner and the disk", path.display()))
-        .caused_by(e)
 }
 
 #[cfg(test)]

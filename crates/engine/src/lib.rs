@@ -21,6 +21,7 @@ mod record;
 mod replay;
 mod results;
 mod select;
+mod small_file;
 mod source_version;
 mod store;
 

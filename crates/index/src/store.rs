@@ -246,7 +246,7 @@ impl Index {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
 
     use flamestore_block::Ulid;
@@ -343,7 +343,7 @@ mod tests {
     }
 
     /// The same bucket, whose listings from now on are those of when they were last asked for.
-    fn stale(bucket: &Bucket) -> (Bucket, Arc<AtomicBool>) {
+    pub(crate) fn stale(bucket: &Bucket) -> (Bucket, Arc<AtomicBool>) {
         let stale = Arc::new(AtomicBool::new(false));
         let rule = {
             let stale = stale.clone();

@@ -175,15 +175,15 @@ impl Index {
 
 #[cfg(test)]
 pub(crate) mod tests {
-    use std::sync::Arc;
-    use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+    use std::sync::atomic::Ordering::SeqCst;
 
     use flamestore_clock::ManualClock;
     use flamestore_model::TenantId;
-    use flamestore_objstore::{Bucket, Faulty, Op, Verdict};
+    use flamestore_objstore::Bucket;
 
     use super::*;
     use crate::snapshot::Deletion;
+    use crate::store::tests::stale;
 
     /// A block of one flush.
     pub(crate) fn meta(id: u128, level: u32) -> Meta {
@@ -341,15 +341,7 @@ pub(crate) mod tests {
     #[tokio::test]
     async fn a_listing_of_long_ago_hides_no_block_that_is_listed_or_known() {
         let w = World::new();
-        let stale = Arc::new(AtomicBool::new(false));
-        let rule = {
-            let stale = stale.clone();
-            move |op: Op, _: &_| match op {
-                Op::List if stale.load(SeqCst) => Verdict::StaleList,
-                _ => Verdict::Pass,
-            }
-        };
-        let bucket = w.bucket.clone().through(|store| Arc::new(Faulty::by_rule(store, rule)));
+        let (bucket, stale) = stale(&w.bucket);
         let index = Index::new(bucket, w.index.tenant().clone(), ManualClock::at_nanos(1));
         let (a, b, c) = (meta(1, 0), meta(2, 0), meta(3, 0));
         let ab = compacted(10, 1, &[&a, &b]);

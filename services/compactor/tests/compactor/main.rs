@@ -1,6 +1,8 @@
 //! The compactor over a real store and a bucket that breaks.
 
 mod damage;
+#[path = "../shared/follows.rs"]
+mod follows;
 mod leases;
 mod same;
 mod sim;

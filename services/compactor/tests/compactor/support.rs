@@ -1,16 +1,15 @@
 //! One process over a bucket and a folder that outlive it, and the list of what it has acknowledged.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering::SeqCst};
 use std::time::Duration;
 
-use async_trait::async_trait;
 use flamestore_api::{Ingester, PushedProfile, Reader};
-use flamestore_block::{BlockCache, Hidden, Meta, Ulid};
+use flamestore_block::{BlockCache, Meta};
 use flamestore_clock::{Chance, Clock, ManualClock, SeededChance};
 use flamestore_compaction::PlanConfig;
-use flamestore_compactor::{Compactor, CompactorConfig, Disk, Flush, Follow, Observe, Parts, Space};
+use flamestore_compactor::{Compactor, CompactorConfig, Disk, Observe, Parts, Space};
 use flamestore_engine::{Engine, EngineConfig};
 use flamestore_index::Why;
 use flamestore_limits::{Limits, Overrides};
@@ -23,6 +22,8 @@ use flamestore_pprof::{NormalizeOptions, Spy};
 use futures::FutureExt;
 use object_store::memory::InMemory;
 use parking_lot::Mutex;
+
+use crate::follows::StoreFollows;
 
 pub(crate) const TYPE: &str = "process_cpu:cpu:nanoseconds:cpu:nanoseconds";
 /// Far ahead of the machine's clock, by which objects are dated: all of them look old, so whatever may be swept is.
@@ -145,34 +146,6 @@ impl Storm {
         let delayed = self.blows.load(SeqCst) && self.chance.next_u64().is_multiple_of(4);
         self.struck.delayed.fetch_add(u64::from(delayed), SeqCst);
         if delayed { 1 + self.chance.next_u64() % 8 } else { 0 }
-    }
-}
-
-/// `0`: the store; `1`: what it is called.
-pub(crate) struct StoreFollows(Arc<Engine>, Option<String>);
-
-impl Follow for StoreFollows {
-    fn replaced(&self, tenant: &TenantId, added: Vec<Meta>, removed: &[Ulid]) {
-        self.0.replace_blocks(tenant, added, removed).unwrap();
-    }
-
-    fn hidden(&self, tenant: &TenantId, by_block: HashMap<Ulid, Arc<[Hidden]>>) {
-        self.0.hide(tenant, &by_block).unwrap();
-    }
-}
-
-#[async_trait]
-impl Flush for StoreFollows {
-    async fn flush(&self) -> Result<(), Fault> {
-        self.0.flush().await
-    }
-
-    fn blocks(&self, tenant: &TenantId) -> Vec<Ulid> {
-        self.0.block_ids(tenant)
-    }
-
-    fn name(&self) -> Option<String> {
-        self.1.clone().or_else(|| self.0.name().map(str::to_owned))
     }
 }
 
@@ -532,8 +505,8 @@ pub(crate) fn compactor(
             clock: clock.clone(),
             disk: setup.disk.clone(),
             chance: Arc::new(SeededChance::new(11)),
-            flusher: Arc::new(StoreFollows(engine.clone(), name.map(str::to_owned))),
-            follower: Arc::new(StoreFollows(engine, None)),
+            flusher: Arc::new(StoreFollows { engine: engine.clone(), name: name.map(str::to_owned) }),
+            follower: Arc::new(StoreFollows { engine, name: None }),
             observer: struck.clone(),
         },
     )

@@ -1,27 +1,30 @@
 //! A day of pushes, flushes, compactions, retention and queries, by a clock that is moved: memory, open files and objects stay
 //! what they were when the first profiles had gone. `FLAMESTORE_SOAK_HOURS=n` makes it longer.
 
-use std::collections::HashMap;
+#[path = "../shared/follows.rs"]
+mod follows;
+
 use std::fs;
 use std::ops::RangeInclusive;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use async_trait::async_trait;
 use flamestore_api::{Ingester, PushedProfile, Reader};
-use flamestore_block::{BlockCache, Hidden, Meta, Ulid};
+use flamestore_block::BlockCache;
 use flamestore_clock::{Chance, Clock, ManualClock, SeededChance};
 use flamestore_compaction::PlanConfig;
 use flamestore_compactor::observe::Silent;
-use flamestore_compactor::{Compactor, CompactorConfig, FileSystem, Flush, Follow, Parts};
+use flamestore_compactor::{Compactor, CompactorConfig, FileSystem, Parts};
 use flamestore_engine::{Engine, EngineConfig};
 use flamestore_limits::{Limits, Overrides};
-use flamestore_model::{Fault, Labels, ProfileId, ProfileType, Select, StoredSeries, TenantId, TimeRange, TreeQuery};
+use flamestore_model::{Labels, ProfileId, ProfileType, Select, StoredSeries, TenantId, TimeRange, TreeQuery};
 use flamestore_objstore::Bucket;
 use flamestore_pprof::encode::Writer;
 use flamestore_pprof::{NormalizeOptions, Spy};
 use futures::TryStreamExt;
+
+use follows::StoreFollows;
 
 /// The server's: another one may keep, for each of its threads, what others could use.
 #[global_allocator]
@@ -41,33 +44,6 @@ const TYPE: &str = "process_cpu:cpu:nanoseconds:cpu:nanoseconds";
 const VALUE: i64 = 1000;
 /// Small, so that caches are full before the hours that are compared.
 const CACHE_BYTES: u64 = 2 << 20;
-
-struct StoreFollows(Arc<Engine>);
-
-impl Follow for StoreFollows {
-    fn replaced(&self, tenant: &TenantId, added: Vec<Meta>, removed: &[Ulid]) {
-        self.0.replace_blocks(tenant, added, removed).unwrap();
-    }
-
-    fn hidden(&self, tenant: &TenantId, by_block: HashMap<Ulid, Arc<[Hidden]>>) {
-        self.0.hide(tenant, &by_block).unwrap();
-    }
-}
-
-#[async_trait]
-impl Flush for StoreFollows {
-    async fn flush(&self) -> Result<(), Fault> {
-        self.0.flush().await
-    }
-
-    fn blocks(&self, tenant: &TenantId) -> Vec<Ulid> {
-        self.0.block_ids(tenant)
-    }
-
-    fn name(&self) -> Option<String> {
-        self.0.name().map(str::to_owned)
-    }
-}
 
 /// What an hour has left behind.
 #[derive(Debug, Clone, Copy)]
@@ -138,8 +114,8 @@ impl World {
             clock: clock.clone(),
             chance: Arc::new(SeededChance::new(2)),
             disk: Arc::new(FileSystem),
-            flusher: Arc::new(StoreFollows(engine.clone())),
-            follower: Arc::new(StoreFollows(engine.clone())),
+            flusher: Arc::new(StoreFollows { engine: engine.clone(), name: None }),
+            follower: Arc::new(StoreFollows { engine: engine.clone(), name: None }),
             observer: Arc::new(Silent),
         };
         let compactor = Compactor::new(config, parts);
