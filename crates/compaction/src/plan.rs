@@ -58,13 +58,14 @@ pub fn plan(blocks: &[Meta], rewrite: &BTreeSet<Ulid>, now_ms: i64, config: &Pla
     for (level, range) in (1u32..).zip(&config.ranges) {
         let range = i64::try_from(range.as_nanos()).unwrap_or(i64::MAX).max(1);
         let mut windows: BTreeMap<i64, Vec<usize>> = BTreeMap::new();
-        for (i, block) in blocks.iter().enumerate() {
-            // What a shorter range still waits for is not merged past it.
-            if !taken[i] && block.level < level {
-                windows.entry(block.min_time_nanos.div_euclid(range)).or_default().push(i);
-            }
+        for (i, block) in blocks.iter().enumerate().filter(|(_, block)| block.level < level) {
+            windows.entry(block.min_time_nanos.div_euclid(range)).or_default().push(i);
         }
         for (window, mut members) in windows {
+            // What a shorter range is about to make belongs to it: without, there would be a second block later.
+            if members.iter().any(|i| taken[*i]) {
+                continue;
+            }
             let end = window.saturating_add(1).saturating_mul(range);
             let over_at = end.saturating_add(i64::try_from(config.settle.as_nanos()).unwrap_or(i64::MAX));
             let over = over_at <= now_ms.saturating_mul(1_000_000);
@@ -174,6 +175,32 @@ mod tests {
         assert_eq!(ids(&plan(&blocks, 10 * HOUR, &config())), [(2, vec![1, 2, 3])], "one alone is no job of level 1");
         let blocks = [block(1, 2, 0), block(2, 2, 120), block(3, 1, 240), block(4, 3, 480)];
         assert_eq!(ids(&plan(&blocks, 10 * HOUR, &config())), [(3, vec![1, 2, 3])]);
+    }
+
+    #[test]
+    fn a_month_of_quarters_of_an_hour_becomes_a_block_a_day_and_each_is_written_once_for_each_range() {
+        const DAYS: i64 = 30;
+        let config = PlanConfig { ranges: [1, 6, 24].map(|h| Duration::from_secs(3600 * h)).to_vec(), ..config() };
+        let (mut blocks, mut next, mut written) = (Vec::new(), 0, BTreeMap::new());
+        for quarter in 0..DAYS * 96 + 4 {
+            for job in plan(&blocks, quarter * 900_000 + 600_000, &config) {
+                let of = |block: &Meta| job.sources.iter().any(|s| s.ulid == block.ulid);
+                let profiles: u64 = job.sources.iter().map(|s| s.stats.profiles).sum();
+                *written.entry(job.level).or_insert(0) += profiles;
+                next += 1;
+                let mut made = Meta { level: job.level, ulid: Ulid(next), ..job.sources[0].clone() };
+                made.stats.profiles = profiles;
+                blocks.retain(|block| !of(block));
+                blocks.push(made);
+            }
+            if quarter < DAYS * 96 {
+                next += 1;
+                blocks.push(block(next, 0, quarter * 15));
+            }
+        }
+        assert_eq!((blocks.len() as i64, blocks.iter().all(|b| b.level == 3)), (DAYS, true));
+        let all = 10 * 96 * DAYS as u64;
+        assert_eq!(written, BTreeMap::from([(1, all), (2, all), (3, all)]));
     }
 
     #[test]

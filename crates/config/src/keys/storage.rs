@@ -183,7 +183,7 @@ pub(super) const KEYS: &[Key] = &[
         "compactor.block_ranges",
         "compactor.block-ranges",
         List,
-        "1h,2h,8h",
+        "1h,6h,24h",
         "Time ranges blocks are compacted to, each a multiple of the one before.",
     ),
     Key::active(
