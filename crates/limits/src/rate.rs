@@ -47,35 +47,35 @@ impl RateLimiter {
         RateLimiter { clock, max_tenants: max_tenants.max(1), buckets: Mutex::default() }
     }
 
-    /// Takes `n` tokens from the tenant's bucket of size `burst`, filled at `rate` a second, or none and says false.
-    pub fn allow_n(&self, tenant: &TenantId, n: f64, rate: f64, burst: f64) -> bool {
-        self.take(tenant, n, rate, burst).is_ok()
+    /// Takes them, or says how many are missing. More than the bucket holds are taken of a full one, and owed.
+    fn take(&self, tenant: &TenantId, n: f64, rate: f64, burst: f64) -> Result<(), f64> {
+        self.with_bucket(tenant, rate, burst, |bucket| {
+            let missing = n.min(burst) - bucket.tokens;
+            if missing > 0.0 {
+                return Err(missing);
+            }
+            bucket.tokens -= n;
+            Ok(())
+        })
     }
 
-    /// Takes them, or says how many are missing.
-    fn take(&self, tenant: &TenantId, n: f64, rate: f64, burst: f64) -> Result<(), f64> {
+    /// Works on the tenant's bucket as it stands now.
+    fn with_bucket<T>(&self, tenant: &TenantId, rate: f64, burst: f64, work: impl FnOnce(&mut Bucket) -> T) -> T {
         let now_nanos = self.clock.monotonic_nanos();
         let mut buckets = self.buckets.lock();
-        let full = Bucket { tokens: burst, at_nanos: now_nanos };
-        if !buckets.contains_key(tenant) {
-            if buckets.len() >= self.max_tenants {
-                forget_the_longest_idle(&mut buckets);
-            }
-            buckets.insert(tenant.clone(), full);
+        if buckets.len() >= self.max_tenants && !buckets.contains_key(tenant) {
+            forget_the_longest_idle(&mut buckets);
         }
-        let Some(bucket) = buckets.get_mut(tenant) else { return Err(n) };
+        let bucket = buckets.entry(tenant.clone()).or_insert(Bucket { tokens: burst, at_nanos: now_nanos });
         *bucket = bucket.refilled(now_nanos, rate, burst);
-        if n > bucket.tokens {
-            return Err(n - bucket.tokens);
-        }
-        bucket.tokens -= n;
-        Ok(())
+        work(bucket)
     }
 
-    /// Lets a push of `bytes` pass, or says which limit it met. With several distributors each enforces its share.
+    /// Lets a push pass whose first profile has `bytes`, or says which limit it met. With several distributors each
+    /// enforces its share. One that is larger than the bucket waits for a full one, and owes the rest.
     pub fn admit(&self, tenant: &TenantId, bytes: usize, limits: &Limits, distributors: usize) -> Result<(), Fault> {
-        let rate = limits.ingestion_rate_bytes() / distributors.max(1) as f64;
-        let Err(missing) = self.take(tenant, bytes as f64, rate, limits.ingestion_burst_bytes()) else {
+        let (rate, burst) = (rate_of(limits, distributors), limits.ingestion_burst_bytes());
+        let Err(missing) = self.take(tenant, bytes as f64, rate, burst) else {
             return Ok(());
         };
         let mib = |bytes: f64| bytes / 1_048_576.0;
@@ -83,19 +83,30 @@ impl RateLimiter {
             "push rate limit ({:.1} MiB/s, burst {:.1} MiB) exceeded while adding {:.1} MiB: push less, or raise \
              limits.ingestion_rate_mb or limits.ingestion_burst_size_mb of tenant {tenant}",
             mib(limits.ingestion_rate_bytes()),
-            mib(limits.ingestion_burst_bytes()),
+            mib(burst),
             mib(bytes as f64),
         );
-        // A push larger than the bucket never passes: it is told no more than a full bucket takes to fill.
-        let wait = missing.min(limits.ingestion_burst_bytes()) / rate;
+        let wait = missing / rate;
         let secs = if wait.is_finite() { wait.ceil().clamp(1.0, MAX_AGAIN_AFTER_SECS) } else { MAX_AGAIN_AFTER_SECS };
         Err(Fault::of(FaultId::RateLimited, said).again_after(secs as u32))
+    }
+
+    /// Charges a further profile of a push that was let in. It passes in any case and is owed: half of a push could only be
+    /// sent again together with the half that is stored.
+    pub fn owe(&self, tenant: &TenantId, bytes: usize, limits: &Limits, distributors: usize) {
+        let (rate, burst) = (rate_of(limits, distributors), limits.ingestion_burst_bytes());
+        self.with_bucket(tenant, rate, burst, |bucket| bucket.tokens -= bytes as f64);
     }
 
     /// Tenants remembered.
     pub fn tenants(&self) -> usize {
         self.buckets.lock().len()
     }
+}
+
+/// Bytes a second that this distributor lets through.
+fn rate_of(limits: &Limits, distributors: usize) -> f64 {
+    limits.ingestion_rate_bytes() / distributors.max(1) as f64
 }
 
 /// Frees an eighth of the table at once, so that a flood of names pays for the search only now and then.
@@ -127,15 +138,38 @@ mod tests {
     fn a_bucket_empties_and_fills_with_time_and_never_over_its_size() {
         let clock = ManualClock::at_nanos(0);
         let limiter = RateLimiter::new(clock.clone());
-        let t = tenant("a");
-        assert!(limiter.allow_n(&t, 10.0, 2.0, 10.0));
-        assert!(!limiter.allow_n(&t, 1.0, 2.0, 10.0));
+        let take = |name: &str, n| limiter.take(&tenant(name), n, 2.0, 10.0).is_ok();
+        assert!(take("a", 10.0));
+        assert!(!take("a", 1.0));
         clock.advance(Duration::from_millis(500));
-        assert!(limiter.allow_n(&t, 1.0, 2.0, 10.0));
+        assert!(take("a", 1.0));
         clock.advance(Duration::from_secs(3600));
-        assert!(!limiter.allow_n(&t, 11.0, 2.0, 10.0));
-        assert!(limiter.allow_n(&t, 10.0, 2.0, 10.0));
-        assert!(limiter.allow_n(&tenant("b"), 10.0, 2.0, 10.0), "tenants do not share a bucket");
+        assert!(take("a", 10.0));
+        assert!(!take("a", 1.0));
+        assert!(take("b", 10.0), "tenants do not share a bucket");
+    }
+
+    #[test]
+    fn what_is_larger_than_the_bucket_waits_for_a_full_one_and_owes_the_rest() {
+        let clock = ManualClock::at_nanos(0);
+        let limiter = RateLimiter::new(clock.clone());
+        let t = tenant("a");
+        limiter.take(&t, 1.0, 2.0, 10.0).unwrap();
+        assert_eq!(limiter.take(&t, 16.0, 2.0, 10.0), Err(1.0));
+        clock.advance(Duration::from_millis(500));
+        limiter.take(&t, 16.0, 2.0, 10.0).unwrap();
+        assert_eq!(limiter.take(&t, 2.0, 2.0, 10.0), Err(8.0), "6 are owed");
+    }
+
+    #[test]
+    fn what_follows_in_a_push_that_was_let_in_is_owed() {
+        let limiter = RateLimiter::new(ManualClock::at_nanos(0));
+        let limits = Limits::default();
+        let t = tenant("a");
+        limiter.admit(&t, 3 << 20, &limits, 1).unwrap();
+        limiter.owe(&t, 6 << 20, &limits, 1);
+        // 5 MiB are owed, 1 more is wanted, and 4 MiB a second come.
+        assert_eq!(limiter.admit(&t, 1 << 20, &limits, 1).unwrap_err().again_after_secs, Some(2));
     }
 
     #[test]
@@ -160,9 +194,9 @@ mod tests {
         let limiter = RateLimiter::with_max_tenants(clock.clone(), 16);
         for i in 0..1000 {
             clock.advance(Duration::from_nanos(1));
-            assert!(limiter.allow_n(&tenant(&format!("t{i}")), 1.0, 1.0, 1.0));
+            assert!(limiter.take(&tenant(&format!("t{i}")), 1.0, 1.0, 1.0).is_ok());
             assert!(limiter.tenants() <= 16);
         }
-        assert!(!limiter.allow_n(&tenant("t999"), 1.0, 1.0, 1.0), "the newest are remembered");
+        assert!(limiter.take(&tenant("t999"), 1.0, 1.0, 1.0).is_err(), "the newest are remembered");
     }
 }

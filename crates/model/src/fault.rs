@@ -41,6 +41,13 @@ pub enum Kind {
     Internal,
 }
 
+impl Kind {
+    /// Whether the same request may succeed later.
+    pub const fn invites_retry(self) -> bool {
+        matches!(self, Kind::Limited | Kind::Unavailable)
+    }
+}
+
 /// Why samples were thrown away: the `reason` label of `pyroscope_discarded_samples_total`.
 ///
 /// The words are the peer's, so that its dashboards keep working.

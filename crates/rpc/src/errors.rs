@@ -62,7 +62,7 @@ pub const fn row(kind: Kind) -> Row {
         Kind::Unprocessable => "unknown",
         _ => connect_word(grpc),
     };
-    Row { grpc, http, word, again: matches!(kind, Kind::Limited | Kind::Unavailable) }
+    Row { grpc, http, word, again: kind.invites_retry() }
 }
 
 /// The Connect name of a gRPC code.

@@ -1,6 +1,5 @@
 //! The story of a push.
 
-use std::cell::OnceCell;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,9 +10,10 @@ use flamestore_formats::{Notes, RawProfile};
 use flamestore_limits::quota::{reached, refusal};
 use flamestore_limits::{HumanDuration, Limits, Overrides, QuotaGate, RateLimiter};
 use flamestore_model::labels::names;
-use flamestore_model::{Annotation, Discard, Fault, FaultId, ProfileId, TenantId};
+use flamestore_model::{Annotation, Discard, Fault, FaultId, Kind, ProfileId, TenantId};
 use flamestore_pprof::{Caps, NormalizeOptions, Normalized, Profile, Spy, check, decode, normalize};
 
+use crate::http::too_large;
 use crate::labels::{self, SeriesLabels};
 use crate::observe::{Count, Observe};
 use crate::sampling::{self, Verdict};
@@ -90,14 +90,21 @@ impl Distributor {
 
     /// Takes some profiles. Each stands for itself: the good ones are kept even when the answer is the fault of a bad
     /// one. Answers when everything that was accepted is durable and readable.
+    ///
+    /// A fault that invites to try again means that nothing of the push is kept: whoever sends it again sends all of it,
+    /// and no profile may come in twice.
     pub async fn push(&self, tenant: &TenantId, uploads: Vec<RawProfile>) -> Result<Receipt, Fault> {
         let started_nanos = self.parts.clock.monotonic_nanos();
         let limits = self.parts.overrides.of(tenant);
-        let pushing = Pushing { distributor: self, tenant, limits: &limits, passes_quota: OnceCell::new() };
+        let mut pushing = Pushing::new(self, tenant, &limits);
         let mut receipt = Receipt::default();
         let (mut accepted, mut counts) = (Vec::with_capacity(uploads.len()), Vec::with_capacity(uploads.len()));
-        let mut first_fault = None;
+        let mut faults = Faults::default();
         for (index, upload) in uploads.into_iter().enumerate() {
+            if index > 0 {
+                // A large push is work for seconds; others need the thread too.
+                tokio::task::yield_now().await;
+            }
             let mut count = self.count(tenant);
             let bytes = upload.pprof.len();
             match pushing.prepare(upload, &mut count) {
@@ -110,20 +117,22 @@ impl Distributor {
                 }
                 Err(fault) => {
                     count.refused(&fault, bytes);
-                    first_fault.get_or_insert_with(|| fault.at(format_args!("profile {index} of the push")));
+                    faults.add(fault.at(format_args!("profile {index} of the push")));
                 }
             }
         }
-        receipt.profiles = accepted.len() as u64;
         if !accepted.is_empty() {
             for (result, (count, bytes)) in self.parts.ingester.push(tenant, accepted).await.into_iter().zip(counts) {
-                if let Err(fault) = result {
-                    count.refused(&fault, bytes);
-                    first_fault.get_or_insert(fault);
+                match result {
+                    Ok(()) => receipt.profiles += 1,
+                    Err(fault) => {
+                        count.refused(&fault, bytes);
+                        faults.add(fault);
+                    }
                 }
             }
         }
-        match first_fault {
+        match faults.told(receipt.profiles) {
             Some(fault) => Err(fault),
             None => {
                 self.hold_back(started_nanos, limits.ingestion_artificial_delay).await;
@@ -146,13 +155,26 @@ struct Pushing<'a> {
     tenant: &'a TenantId,
     limits: &'a Limits,
     /// Of a push over its quota: whether it is one of those that pass. Asked once for all of its profiles.
-    passes_quota: OnceCell<bool>,
+    passes_quota: Option<bool>,
+    /// Whether the rate lets it in, which its first profile decides.
+    let_in: bool,
+    /// Inflated, of the profiles so far.
+    bytes: usize,
+    /// Why nothing more of it is looked at.
+    refused: Option<Fault>,
 }
 
 impl<'a> Pushing<'a> {
+    fn new(distributor: &'a Distributor, tenant: &'a TenantId, limits: &'a Limits) -> Self {
+        Pushing { distributor, tenant, limits, passes_quota: None, let_in: false, bytes: 0, refused: None }
+    }
+
     /// Everything about one pprof that can be decided without waiting.
-    fn prepare(&self, mut upload: RawProfile, count: &mut Count<'a>) -> Result<Prepared, Fault> {
-        let Distributor { parts, rate, .. } = self.distributor;
+    fn prepare(&mut self, mut upload: RawProfile, count: &mut Count<'a>) -> Result<Prepared, Fault> {
+        if let Some(fault) = &self.refused {
+            return Err(fault.again());
+        }
+        let parts = &self.distributor.parts;
         let limits = self.limits;
         let now = parts.clock.now_nanos();
         let labels = labels::of_series(&upload.labels, limits)?;
@@ -164,7 +186,7 @@ impl<'a> Pushing<'a> {
         };
         count.received(labels.get(names::PROFILE_NAME).unwrap_or(""), upload.pprof.len(), &profile);
         let throttled = self.check_quota(&groups, now)?;
-        rate.admit(self.tenant, profile.text.len() + labels.text_bytes(), limits, DISTRIBUTORS)?;
+        self.admit(profile.text.len(), labels.text_bytes()).inspect_err(|fault| self.refused = Some(fault.again()))?;
         let (samples, bytes) = (profile.samples.len(), upload.pprof.len());
         let verdict = sampling::verdict(limits, &groups, &*parts.chance);
         let whole = verdict != Verdict::Dropped;
@@ -232,15 +254,56 @@ impl<'a> Pushing<'a> {
         Ok(Prepared { profile: Some(profile), dropped_samples: dropped.broken() })
     }
 
+    /// Charges the tenant for one profile. The push is let in, or refused, as a whole, and so is held in memory no more of it
+    /// than a body may be long.
+    fn admit(&mut self, profile_bytes: usize, label_bytes: usize) -> Result<(), Fault> {
+        let (rate, charge) = (&self.distributor.rate, profile_bytes + label_bytes);
+        self.bytes = self.bytes.saturating_add(profile_bytes);
+        if !self.let_in {
+            rate.admit(self.tenant, charge, self.limits, DISTRIBUTORS)?;
+            self.let_in = true;
+            return Ok(());
+        }
+        let max = self.limits.body_limit_bytes().unwrap_or(MAX_INFLATED_BYTES);
+        if self.bytes > max {
+            return Err(too_large(max).at("the profiles of the push, inflated"));
+        }
+        rate.owe(self.tenant, charge, self.limits, DISTRIBUTORS);
+        Ok(())
+    }
+
     /// Refuses what goes into a quota that is used up, but for the few pushes that may pass, which get a note of it.
-    fn check_quota(&self, groups: &[&str], now_nanos: i64) -> Result<Option<Annotation>, Fault> {
+    fn check_quota(&mut self, groups: &[&str], now_nanos: i64) -> Result<Option<Annotation>, Fault> {
         let Some(quota) = &self.limits.ingestion_limit else { return Ok(None) };
         let Some(reached) = reached(quota, groups) else { return Ok(None) };
-        let gate = &self.distributor.quota;
-        match self.passes_quota.get_or_init(|| gate.lets_pass(self.tenant, &quota.sampling)) {
+        let passes = || self.distributor.quota.lets_pass(self.tenant, &quota.sampling);
+        match self.passes_quota.get_or_insert_with(passes) {
             true => Ok(Some(annotations::throttled(quota, &reached))),
             false => Err(refusal(quota, &reached, now_nanos)),
         }
+    }
+}
+
+/// What went wrong in one push: the first fault that lasts, and the first that may be over in a while.
+#[derive(Default)]
+struct Faults {
+    lasting: Option<Fault>,
+    passing: Option<Fault>,
+}
+
+impl Faults {
+    fn add(&mut self, fault: Fault) {
+        let kept = if fault.kind.invites_retry() { &mut self.passing } else { &mut self.lasting };
+        kept.get_or_insert(fault);
+    }
+
+    /// The answer to a push of which so many profiles are kept. Only with none may the caller be invited to send it again.
+    fn told(self, kept: u64) -> Option<Fault> {
+        if kept == 0 {
+            return self.passing.or(self.lasting);
+        }
+        let kept = format_args!("{kept} other profiles of the push are kept, do not send them again");
+        self.lasting.or_else(|| self.passing.map(|fault| fault.as_kind(Kind::Invalid).at(kept)))
     }
 }
 
