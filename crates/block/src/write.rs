@@ -23,7 +23,7 @@ pub use input::{DatasetInput, ProfileInput, SeriesInput};
 pub use runs::MAX_GROUP_ROWS;
 pub use sink::{Content, MAX_HELD_BYTES};
 
-use crate::layout::{Table, VERSION};
+use crate::layout::{Packing, Table, VERSION};
 use crate::meta::{Dataset, DatasetRows, Meta, Origin, Rows, Stats};
 use crate::spill::Spill;
 use crate::ulid::Ulid;
@@ -34,7 +34,7 @@ use samples::Samples;
 use series::{ProfileRows, Series, changed};
 use stream::{DatasetStream, Pass, Profiles};
 use symbols::{SymbolRows, SymbolTables};
-use table::Encoded;
+use table::{Encoded, Manner};
 
 /// What the writer cannot know from the profiles.
 #[derive(Debug, Clone)]
@@ -91,13 +91,15 @@ pub fn write_streams(
         return Ok(None);
     }
     runs::check_sizes(&surveys)?;
+    let packing = if block.level > 0 { Packing::Dense } else { Packing::Quick };
+    let manner = Manner { packing, spill: spill.cloned() };
     let mut writer = Writer {
-        series: Series::new(spill.cloned())?,
-        profiles: ProfileRows::new(spill.cloned(), surveys.iter().any(|s| s.annotations))?,
-        samples: Samples::new(&surveys, spill.cloned())?,
-        symbols: SymbolTables::new(spill)?,
+        series: Series::new(&manner)?,
+        profiles: ProfileRows::new(&manner, surveys.iter().any(|s| s.annotations))?,
+        samples: Samples::new(&surveys, &manner)?,
+        symbols: SymbolTables::new(&manner)?,
         // A flushed block is soon merged with others, and its series are short.
-        roll_ups: if block.level > 0 { Some(RollUps::new(spill)?) } else { None },
+        roll_ups: if block.level > 0 { Some(RollUps::new(&manner)?) } else { None },
         told,
     };
     let mut described = Described::default();

@@ -11,10 +11,9 @@ use parquet::data_type::ByteArray;
 
 use crate::layout::{Resolution, Table};
 use crate::meta::DatasetRows;
-use crate::spill::Spill;
 use crate::write::input::ProfileInput;
 use crate::write::series::changed;
-use crate::write::table::Encoded;
+use crate::write::table::{Encoded, Manner};
 use sink::{Row, Sink};
 use sums::Sums;
 
@@ -114,8 +113,8 @@ pub(crate) struct RollUps {
 }
 
 impl RollUps {
-    pub(crate) fn new(spill: Option<&Spill>) -> Result<Self, Fault> {
-        let sink = |resolution| Sink::new(resolution, spill);
+    pub(crate) fn new(manner: &Manner) -> Result<Self, Fault> {
+        let sink = |resolution| Sink::new(resolution, manner);
         let grid = Resolution::nanos;
         Ok(RollUps {
             open: [

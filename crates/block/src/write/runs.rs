@@ -15,9 +15,9 @@ pub(crate) const MIN_GROUP_ROWS: u64 = 64 << 10;
 /// Rows of a row group after which the next one opens another; among samples, the next profile.
 pub const MAX_GROUP_ROWS: u64 = 1 << 20;
 /// A dictionary of values pays when they repeat this often on average …
-const MIN_REPEATS: usize = 16;
+const MIN_REPEATS: usize = 4;
 /// … and are no more than these.
-const MAX_DISTINCT: usize = 32 << 10;
+pub(crate) const MAX_DISTINCT: usize = 128 << 10;
 
 /// One profile type of a dataset: rows that follow one another in each file.
 #[derive(Debug)]

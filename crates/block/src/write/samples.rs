@@ -4,11 +4,10 @@ use flamestore_model::Fault;
 use parquet::data_type::ByteArray;
 
 use crate::layout::{Optional, Table};
-use crate::spill::Spill;
 use crate::write::input::ProfileInput;
 use crate::write::runs::{MAX_GROUP_ROWS, Run, Survey, groups};
 use crate::write::series::changed;
-use crate::write::table::{Encoded, TableWriter};
+use crate::write::table::{Encoded, Manner, TableWriter};
 
 const VALUE: usize = 3;
 
@@ -31,10 +30,10 @@ pub(crate) struct Samples {
 }
 
 impl Samples {
-    pub(crate) fn new(surveys: &[Survey], spill: Option<Spill>) -> Result<Self, Fault> {
+    pub(crate) fn new(surveys: &[Survey], manner: &Manner) -> Result<Self, Fault> {
         let spans = surveys.iter().any(|s| s.spans);
         let traces = surveys.iter().any(|s| s.traces);
-        let table = TableWriter::with(Table::Samples, spill, Optional { spans, traces, ..Optional::default() })?;
+        let table = TableWriter::with(Table::Samples, manner, Optional { spans, traces, ..Optional::default() })?;
         let runs: Vec<&Run> = surveys.iter().flat_map(|s| &s.runs).collect();
         let planned = groups(runs.iter().map(|run| run.samples)).into_iter().map(|group| {
             let runs = &runs[group];

@@ -4,10 +4,9 @@ use flamestore_model::{Fault, Labels};
 use parquet::data_type::ByteArray;
 
 use crate::layout::{Optional, Table};
-use crate::spill::Spill;
 use crate::write::input::ProfileInput;
 use crate::write::runs::SeriesSurvey;
-use crate::write::table::{Encoded, TableWriter};
+use crate::write::table::{Encoded, Manner, TableWriter};
 
 pub(crate) struct Series {
     table: TableWriter,
@@ -17,8 +16,8 @@ pub(crate) struct Series {
 }
 
 impl Series {
-    pub(crate) fn new(spill: Option<Spill>) -> Result<Self, Fault> {
-        let table = TableWriter::new(Table::Series, spill)?;
+    pub(crate) fn new(manner: &Manner) -> Result<Self, Fault> {
+        let table = TableWriter::new(Table::Series, manner)?;
         Ok(Series { table, next_id: 0, first_profile: 0, first_sample: 0 })
     }
 
@@ -73,8 +72,8 @@ pub(crate) struct ProfileRows {
 
 impl ProfileRows {
     /// `annotations`: whether some profile has one.
-    pub(crate) fn new(spill: Option<Spill>, annotations: bool) -> Result<Self, Fault> {
-        let table = TableWriter::with(Table::Profiles, spill, Optional { annotations, ..Optional::default() })?;
+    pub(crate) fn new(manner: &Manner, annotations: bool) -> Result<Self, Fault> {
+        let table = TableWriter::with(Table::Profiles, manner, Optional { annotations, ..Optional::default() })?;
         Ok(ProfileRows { table, annotations, next_row: 0 })
     }
 

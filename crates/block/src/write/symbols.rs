@@ -4,9 +4,8 @@ use flamestore_model::Fault;
 use parquet::data_type::ByteArray;
 
 use crate::layout::Table;
-use crate::spill::Spill;
 use crate::write::stream::{DatasetStream, FunctionRow, LocationRow};
-use crate::write::table::{Encoded, Group, TableWriter};
+use crate::write::table::{Encoded, Group, Manner, TableWriter};
 
 pub(crate) struct SymbolTables {
     functions: TableWriter,
@@ -32,12 +31,12 @@ pub(crate) struct EncodedSymbols {
 }
 
 impl SymbolTables {
-    pub(crate) fn new(spill: Option<&Spill>) -> Result<Self, Fault> {
+    pub(crate) fn new(manner: &Manner) -> Result<Self, Fault> {
         Ok(SymbolTables {
-            functions: TableWriter::new(Table::Functions, spill.cloned())?,
-            locations: TableWriter::new(Table::Locations, spill.cloned())?,
-            fn_tree: TableWriter::new(Table::FnTree, spill.cloned())?,
-            stacktraces: TableWriter::new(Table::Stacktraces, spill.cloned())?,
+            functions: TableWriter::new(Table::Functions, manner)?,
+            locations: TableWriter::new(Table::Locations, manner)?,
+            fn_tree: TableWriter::new(Table::FnTree, manner)?,
+            stacktraces: TableWriter::new(Table::Stacktraces, manner)?,
         })
     }
 

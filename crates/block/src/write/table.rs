@@ -15,20 +15,28 @@ use parquet::file::properties::{EnabledStatistics, WriterProperties, WriterPrope
 use parquet::file::writer::{SerializedFileWriter, SerializedPageWriter, TrackedWrite};
 use parquet::schema::types::{ColumnDescPtr, ColumnPath, TypePtr};
 
-use crate::layout::{Column, Encode, Optional, Table, VERSION};
+use crate::layout::{Column, Encode, Optional, Packing, Table, VERSION};
 use crate::meta::File;
 use crate::refusal::unwritable;
 use crate::spill::Spill;
 use crate::write::pieces::Checksums;
-use crate::write::runs::{MAX_GROUP_ROWS, MIN_GROUP_ROWS};
+use crate::write::runs::{MAX_DISTINCT, MAX_GROUP_ROWS, MIN_GROUP_ROWS};
 use crate::write::sink::{Content, Sink};
 
 /// Rows that are gathered before they go to the encoders.
 pub(crate) const BATCH_ROWS: usize = 8 << 10;
 /// The usual page in bytes, before compression; [`Column::page_rows`] bounds it too.
 const PAGE_BYTES: usize = 1 << 20;
-/// Dictionaries end up in one page; a larger one is given up for plain values.
-const DICTIONARY_BYTES: usize = 256 << 10;
+/// Dictionaries end up in one page; a larger one is given up for plain values. Those of [`MAX_DISTINCT`] values are not.
+const DICTIONARY_BYTES: usize = MAX_DISTINCT * size_of::<i64>();
+
+/// What the files of a block have in common while they are made.
+#[derive(Debug, Clone)]
+pub(crate) struct Manner {
+    pub(crate) packing: Packing,
+    /// Where large files go; `None`: they are held.
+    pub(crate) spill: Option<Spill>,
+}
 
 /// A finished file.
 #[derive(Debug)]
@@ -55,24 +63,26 @@ impl Encoded {
 
 pub(crate) struct TableWriter {
     table: Table,
+    packing: Packing,
     columns: Vec<Column>,
     file: SerializedFileWriter<Sink>,
     open: Option<Group>,
 }
 
 impl TableWriter {
-    pub(crate) fn new(table: Table, spill: Option<Spill>) -> Result<Self, Fault> {
-        Self::with(table, spill, Optional::default())
+    pub(crate) fn new(table: Table, manner: &Manner) -> Result<Self, Fault> {
+        Self::with(table, manner, Optional::default())
     }
 
     /// With optional columns.
-    pub(crate) fn with(table: Table, spill: Option<Spill>, optional: Optional) -> Result<Self, Fault> {
+    pub(crate) fn with(table: Table, manner: &Manner, optional: Optional) -> Result<Self, Fault> {
         let mut columns = table.columns();
         columns.extend(optional.columns());
         let schema: TypePtr = table.schema(optional)?;
-        let properties = properties(table, &columns, &[]).map_err(unwritable(table.file()))?;
-        let file = SerializedFileWriter::new(Sink::new(spill), schema, properties).map_err(unwritable(table.file()))?;
-        Ok(TableWriter { table, columns, file, open: None })
+        let properties = properties(table, &columns, &[], manner.packing).map_err(unwritable(table.file()))?;
+        let sink = Sink::new(manner.spill.clone());
+        let file = SerializedFileWriter::new(sink, schema, properties).map_err(unwritable(table.file()))?;
+        Ok(TableWriter { table, packing: manner.packing, columns, file, open: None })
     }
 
     /// Heap bytes of what is not on disk: the row group in the making, and a small file.
@@ -84,7 +94,7 @@ impl TableWriter {
     pub(crate) fn open(&mut self, dictionaries: &[usize]) -> Result<(), Fault> {
         self.close()?;
         let fault = unwritable(self.table.file());
-        let properties = properties(self.table, &self.columns, dictionaries).map_err(&fault)?;
+        let properties = properties(self.table, &self.columns, dictionaries, self.packing).map_err(&fault)?;
         let schema = self.file.schema_descr();
         let columns = (0..self.columns.len()).map(|i| Pending::new(schema.column(i), properties.clone())).collect();
         self.open = Some(Group { file: self.table.file(), columns, waiting: 0, rows: 0 });
@@ -142,6 +152,7 @@ fn properties(
     table: Table,
     columns: &[Column],
     dictionaries: &[usize],
+    packing: Packing,
 ) -> parquet::errors::Result<WriterPropertiesPtr> {
     let sorted = table.sorted_by().iter();
     let sorted = sorted.map(|i| SortingColumn { column_idx: *i, descending: false, nulls_first: false }).collect();
@@ -159,7 +170,7 @@ fn properties(
         let encode = if dictionaries.contains(&i) { Encode::Dictionary } else { column.encode };
         let statistics = if column.statistics { EnabledStatistics::Page } else { EnabledStatistics::Chunk };
         b = b
-            .set_column_compression(path(), Compression::ZSTD(ZstdLevel::try_new(column.level)?))
+            .set_column_compression(path(), Compression::ZSTD(ZstdLevel::try_new(column.zstd_level(packing))?))
             .set_column_data_page_row_count_limit(path(), column.page_rows)
             .set_column_statistics_enabled(path(), statistics)
             .set_column_dictionary_enabled(path(), encode == Encode::Dictionary)

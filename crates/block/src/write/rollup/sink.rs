@@ -5,11 +5,10 @@ use parquet::data_type::ByteArray;
 
 use crate::layout::{Resolution, Table};
 use crate::meta::Rows;
-use crate::spill::Spill;
 use crate::write::rollup::{Bucket, min_fold};
 use crate::write::runs::{Distinct, MIN_GROUP_ROWS};
 use crate::write::series::changed;
-use crate::write::table::{Encoded, TableWriter};
+use crate::write::table::{Encoded, Manner, TableWriter};
 
 /// Rows of sums that wait, after which they are written: 3 MiB.
 const MAX_WAITING_SUMS: usize = 256 << 10;
@@ -59,11 +58,11 @@ pub(crate) struct Sink {
 }
 
 impl Sink {
-    pub(crate) fn new(resolution: Resolution, spill: Option<&Spill>) -> Result<Self, Fault> {
+    pub(crate) fn new(resolution: Resolution, manner: &Manner) -> Result<Self, Fault> {
         Ok(Sink {
             resolution,
-            buckets: TableWriter::new(Table::RollUp(resolution), spill.cloned())?,
-            sums: TableWriter::new(Table::RollUpSamples(resolution), spill.cloned())?,
+            buckets: TableWriter::new(Table::RollUp(resolution), manner)?,
+            sums: TableWriter::new(Table::RollUpSamples(resolution), manner)?,
             waiting: Vec::new(),
             summed: 0,
             stacks: Vec::new(),
