@@ -1,43 +1,50 @@
 //! Answers: a snapshot, then heads and blocks side by side, each profile once.
 
 mod cost;
+mod gather;
+mod pieces;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use flamestore_api::Answer;
 use flamestore_block::Block;
 use flamestore_flamegraph::heatmap::{Observed, ObservedSeries};
-use flamestore_flamegraph::{ProfileMerge, Tree, TreeMerger, budget};
+use flamestore_flamegraph::{ProfileMerge, Tree, TreeMerger};
 use flamestore_head::DatasetHead;
-use flamestore_model::labels::names;
 use flamestore_model::{
-    Fault, Kind, Labels, Note, Point, Reads, Select, SeriesInfo, SeriesPoints, TenantId, TimeRange, TreeQuery,
+    Fault, Labels, Note, Point, Reads, Select, SeriesInfo, SeriesPoints, TenantId, TimeRange, TreeQuery,
 };
 use foldhash::fast::RandomState;
-use futures::StreamExt;
 use hashbrown::HashMap;
 use hashbrown::hash_map::Entry;
 
-use crate::heads::{TenantHeads, span};
+use crate::heads::span;
 use crate::push::blocking;
-use crate::results::Results;
+use crate::results::words;
 use crate::store::Store;
 
 /// What is gathered from heads and blocks.
 trait Gather: Send + Sized + 'static {
     type Query: Clone + Send + Sync + 'static;
+    /// What it is of some blocks, to be added to others, and kept.
+    type Part: Send + Sync + 'static;
 
     fn select(query: &Self::Query) -> &Select;
+    /// What is asked, without times, in words that mean one thing only. `None`: parts of this kind are not kept.
+    fn words(_: &Self::Query) -> Option<String> {
+        None
+    }
+
     fn empty() -> Self;
     fn add_head(&mut self, query: &Self::Query, head: &DatasetHead);
-    /// Finished parts of some kinds are kept in `results`.
-    fn of_block(
-        query: &Self::Query,
-        block: &Block,
-        results: &Results,
-    ) -> impl Future<Output = Result<Self, Fault>> + Send;
-    fn merge(&mut self, other: Self);
+    fn of_block(query: &Self::Query, block: &Block) -> impl Future<Output = Result<Self, Fault>> + Send;
+    fn add(&mut self, part: Arc<Self::Part>);
+    fn into_part(self) -> Self::Part;
+
+    /// Heap bytes held, where parts are kept.
+    fn part_bytes(_: &Self::Part) -> usize {
+        0
+    }
 
     /// Heap bytes held, where they can be many.
     fn bytes(&self) -> usize {
@@ -82,147 +89,13 @@ impl Store {
         let value = of_blocks.into_iter().chain(of_heads).reduce(span);
         Ok(Answer { value, partial: snapshot.blocks.partial, reads: Reads::default() })
     }
-
-    async fn gather<G: Gather>(&self, tenant: &TenantId, query: &G::Query) -> Result<Answer<G>, Fault> {
-        let snapshot = self.snapshot(tenant);
-        let select = G::select(query);
-        let profile_type = select.profile_type.as_ref().map(ToString::to_string);
-        let may_match = |block: &&Arc<Block>| may_match(block, select, profile_type.as_ref());
-        let blocks: Vec<Arc<Block>> = snapshot.blocks.blocks.iter().filter(may_match).cloned().collect();
-        let max_bytes = self.config.max_merge_bytes;
-        let heads = gather_heads::<G>(snapshot.heads, query.clone(), max_bytes);
-        let account = self.bucket.open_account();
-        let blocks = async {
-            // A task each, so that they use more than one core; dropping the query ends them.
-            let mut parts = futures::stream::iter(blocks)
-                .map(|block| {
-                    let (query, results) = (query.clone(), self.results.clone());
-                    let block = block.on(account.clone());
-                    account.block();
-                    let (tenant, observer) = (tenant.clone(), self.observer.clone());
-                    OwnTask(tokio::spawn(async move {
-                        // Boxed: both are large, and a task is moved about before it runs.
-                        let part = match Box::pin(G::of_block(&query, &block, &results)).await {
-                            // Sums are there to save time: without them the samples answer.
-                            Err(fault) if costs_only_its_block(&fault) && block.has_roll_ups() => {
-                                let samples = block.without_roll_ups();
-                                let part = Box::pin(G::of_block(&query, &samples, &results)).await?;
-                                tracing::error!(%tenant, %fault, "a roll-up cannot be read: its samples are read instead");
-                                observer.unreadable(&tenant, &fault);
-                                part
-                            }
-                            read => read?,
-                        };
-                        bounded(part, max_bytes)
-                    }))
-                })
-                .map(OwnTask::finished)
-                .buffer_unordered(self.config.max_parallel_blocks.max(1));
-            let (mut sum, mut partial): (Option<G>, bool) = (None, false);
-            while let Some(part) = parts.next().await {
-                let part = match part {
-                    Ok(part) => part,
-                    Err(fault) if costs_only_its_block(&fault) => {
-                        tracing::error!(%tenant, %fault, "a block cannot be read: the answer is partial");
-                        self.observer.unreadable(tenant, &fault);
-                        partial = true;
-                        continue;
-                    }
-                    Err(fault) => return Err(fault),
-                };
-                sum = Some(match sum {
-                    None => part,
-                    Some(sum) => blocking(move || merged(sum, part, max_bytes)).await??,
-                });
-            }
-            Ok::<_, Fault>((sum, partial))
-        };
-        let gathered = futures::try_join!(heads, blocks);
-        let reads = account.reads();
-        self.observer.read(tenant, &reads);
-        let (mut value, (of_blocks, partial)) = gathered?;
-        if let Some(of_blocks) = of_blocks {
-            value = blocking(move || merged(value, of_blocks, max_bytes)).await??;
-        }
-        Ok(Answer { value, partial: partial || snapshot.blocks.partial, reads })
-    }
 }
 
-/// Damaged bytes, and files that somebody has taken away: the rest can be answered, marked as partial.
-fn costs_only_its_block(fault: &Fault) -> bool {
-    matches!(fault.kind, Kind::Corrupt | Kind::NotFound)
-}
-
-fn merged<G: Gather>(mut a: G, b: G, max_bytes: usize) -> Result<G, Fault> {
-    a.merge(b);
-    bounded(a, max_bytes)
-}
-
-fn bounded<G: Gather>(sum: G, max_bytes: usize) -> Result<G, Fault> {
-    budget::within(sum.bytes(), max_bytes)?;
-    Ok(sum)
-}
-
-/// Whether a block has the time, a service and the profile type that are asked for.
-fn may_match(block: &Block, select: &Select, profile_type: Option<&String>) -> bool {
-    let meta = block.meta();
-    meta.range().overlaps(select.range)
-        && meta.datasets.iter().any(|dataset| {
-            dataset.range().overlaps(select.range)
-                && select.selector.admits(names::SERVICE_NAME, &dataset.service_name)
-                && profile_type.is_none_or(|wanted| dataset.profile_types.contains(wanted))
-        })
-}
-
-async fn gather_heads<G: Gather>(heads: Vec<Arc<TenantHeads>>, query: G::Query, max_bytes: usize) -> Result<G, Fault> {
-    let cancelled = CancelOnDrop::default();
-    let flag = cancelled.0.clone();
-    let gathered = blocking(move || {
-        let mut sum = G::empty();
-        for dataset in heads.iter().flat_map(|heads| heads.matching(G::select(&query))) {
-            if flag.load(Ordering::Relaxed) {
-                break;
-            }
-            sum.add_head(&query, &dataset.read());
-            budget::within(sum.bytes(), max_bytes)?;
-        }
-        Ok(sum)
-    });
-    gathered.await?
-}
-
-/// Tells work that cannot be aborted that nobody waits any more.
-#[derive(Default)]
-struct CancelOnDrop(Arc<AtomicBool>);
-
-impl Drop for CancelOnDrop {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::Relaxed);
-    }
-}
-
-/// A task that ends with whoever waits for it.
-struct OwnTask<T>(tokio::task::JoinHandle<Result<T, Fault>>);
-
-impl<T> OwnTask<T> {
-    async fn finished(mut self) -> Result<T, Fault> {
-        match (&mut self.0).await {
-            Ok(result) => result,
-            Err(e) => Err(Fault::internal("reading a block broke off: this is a bug, see the log").caused_by(e)),
-        }
-    }
-}
-
-impl<T> Drop for OwnTask<T> {
-    fn drop(&mut self) {
-        self.0.abort();
-    }
-}
-
+#[derive(Clone)]
 struct SeriesTable(HashMap<Labels, SeriesInfo, RandomState>);
 
 impl SeriesTable {
-    fn add(&mut self, found: Vec<SeriesInfo>) {
+    fn insert(&mut self, found: impl IntoIterator<Item = SeriesInfo>) {
         for info in found {
             match self.0.entry(info.labels.clone()) {
                 Entry::Vacant(free) => drop(free.insert(info)),
@@ -238,6 +111,7 @@ impl SeriesTable {
 
 impl Gather for SeriesTable {
     type Query = Select;
+    type Part = Self;
 
     fn select(query: &Select) -> &Select {
         query
@@ -248,27 +122,32 @@ impl Gather for SeriesTable {
     }
 
     fn add_head(&mut self, query: &Select, head: &DatasetHead) {
-        self.add(head.series(query));
+        self.insert(head.series(query));
     }
 
-    async fn of_block(query: &Select, block: &Block, _: &Results) -> Result<Self, Fault> {
+    async fn of_block(query: &Select, block: &Block) -> Result<Self, Fault> {
         let mut table = Self::empty();
-        table.add(block.series(query).await?);
+        table.insert(block.series(query).await?);
         Ok(table)
     }
 
-    fn merge(&mut self, other: Self) {
-        self.add(other.0.into_values().collect());
+    fn add(&mut self, part: Arc<Self>) {
+        self.insert(Arc::unwrap_or_clone(part).0.into_values());
+    }
+
+    fn into_part(self) -> Self {
+        self
     }
 }
 
 /// What was found of each series.
+#[derive(Clone)]
 struct Rows<T> {
     by_labels: HashMap<Labels, Vec<T>, RandomState>,
     count: usize,
 }
 
-impl<T> Rows<T> {
+impl<T: Clone> Rows<T> {
     fn none() -> Self {
         Rows { by_labels: HashMap::default(), count: 0 }
     }
@@ -277,6 +156,16 @@ impl<T> Rows<T> {
         for (labels, mut rows) in found {
             self.count += rows.len();
             self.by_labels.entry(labels).or_default().append(&mut rows);
+        }
+    }
+
+    fn add_copy(&mut self, other: &Self) {
+        self.count += other.count;
+        for (labels, rows) in &other.by_labels {
+            match self.by_labels.get_mut(labels) {
+                Some(known) => known.extend_from_slice(rows),
+                None => drop(self.by_labels.insert(labels.clone(), rows.clone())),
+            }
         }
     }
 
@@ -292,7 +181,7 @@ struct PointTable {
 }
 
 impl PointTable {
-    fn add(&mut self, found: Vec<SeriesPoints>) {
+    fn insert(&mut self, found: Vec<SeriesPoints>) {
         for SeriesPoints { labels, points, notes } in found {
             if !notes.is_empty() {
                 self.notes.add([(labels.clone(), notes)]);
@@ -313,9 +202,14 @@ impl PointTable {
 
 impl Gather for PointTable {
     type Query = TreeQuery;
+    type Part = Self;
 
     fn select(query: &TreeQuery) -> &Select {
         &query.select
+    }
+
+    fn words(query: &TreeQuery) -> Option<String> {
+        Some(words("points", query))
     }
 
     fn empty() -> Self {
@@ -323,18 +217,38 @@ impl Gather for PointTable {
     }
 
     fn add_head(&mut self, query: &TreeQuery, head: &DatasetHead) {
-        self.add(head.points(query));
+        self.insert(head.points(query));
     }
 
-    async fn of_block(query: &TreeQuery, block: &Block, _: &Results) -> Result<Self, Fault> {
+    async fn of_block(query: &TreeQuery, block: &Block) -> Result<Self, Fault> {
         let mut table = Self::empty();
-        table.add(block.points(query).await?);
+        table.insert(block.points(query).await?);
         Ok(table)
     }
 
-    fn merge(&mut self, other: Self) {
-        self.points.add(other.points.by_labels);
-        self.notes.add(other.notes.by_labels);
+    fn add(&mut self, part: Arc<Self>) {
+        match Arc::try_unwrap(part) {
+            Ok(part) => {
+                self.points.add(part.points.by_labels);
+                self.notes.add(part.notes.by_labels);
+            }
+            Err(shared) => {
+                self.points.add_copy(&shared.points);
+                self.notes.add_copy(&shared.notes);
+            }
+        }
+    }
+
+    fn into_part(mut self) -> Self {
+        self.points.by_labels.values_mut().for_each(Vec::shrink_to_fit);
+        self.notes.by_labels.values_mut().for_each(Vec::shrink_to_fit);
+        self
+    }
+
+    fn part_bytes(part: &Self) -> usize {
+        let labels = part.points.by_labels.keys().map(Labels::text_bytes).sum::<usize>();
+        let texts = part.notes.by_labels.values().flatten().map(|note| note.annotation.text_bytes()).sum::<usize>();
+        part.bytes() + labels + texts
     }
 
     fn bytes(&self) -> usize {
@@ -342,16 +256,18 @@ impl Gather for PointTable {
     }
 }
 
+#[derive(Clone)]
 struct SpanTable(Rows<Observed>);
 
 impl SpanTable {
-    fn add(&mut self, found: Vec<ObservedSeries>) {
+    fn insert(&mut self, found: Vec<ObservedSeries>) {
         self.0.add(found.into_iter().map(|s| (s.labels, s.observed)));
     }
 }
 
 impl Gather for SpanTable {
     type Query = Select;
+    type Part = Self;
 
     fn select(query: &Select) -> &Select {
         query
@@ -362,17 +278,21 @@ impl Gather for SpanTable {
     }
 
     fn add_head(&mut self, query: &Select, head: &DatasetHead) {
-        self.add(head.spans(query));
+        self.insert(head.spans(query));
     }
 
-    async fn of_block(query: &Select, block: &Block, _: &Results) -> Result<Self, Fault> {
+    async fn of_block(query: &Select, block: &Block) -> Result<Self, Fault> {
         let mut table = Self::empty();
-        table.add(block.spans(query).await?);
+        table.insert(block.spans(query).await?);
         Ok(table)
     }
 
-    fn merge(&mut self, other: Self) {
-        self.0.add(other.0.by_labels);
+    fn add(&mut self, part: Arc<Self>) {
+        self.0.add(Arc::unwrap_or_clone(part).0.by_labels);
+    }
+
+    fn into_part(self) -> Self {
+        self
     }
 
     fn bytes(&self) -> usize {
@@ -382,9 +302,14 @@ impl Gather for SpanTable {
 
 impl Gather for TreeMerger {
     type Query = TreeQuery;
+    type Part = Tree;
 
     fn select(query: &TreeQuery) -> &Select {
         &query.select
+    }
+
+    fn words(query: &TreeQuery) -> Option<String> {
+        Some(words("tree", query))
     }
 
     fn empty() -> Self {
@@ -395,18 +320,28 @@ impl Gather for TreeMerger {
         head.add_tree(query, self);
     }
 
-    async fn of_block(query: &TreeQuery, block: &Block, results: &Results) -> Result<Self, Fault> {
-        // On the heap, as what waits lies in what waits for it, and stacks are small.
-        let read = Box::pin(async {
-            let mut merger = Self::empty();
-            block.add_tree(query, &mut merger).await?;
-            Ok(merger)
-        });
-        results.tree(query, block, read).await
+    async fn of_block(query: &TreeQuery, block: &Block) -> Result<Self, Fault> {
+        let mut merger = Self::empty();
+        block.add_tree(query, &mut merger).await?;
+        Ok(merger)
     }
 
-    fn merge(&mut self, other: Self) {
-        self.add_tree(&other.finish());
+    fn add(&mut self, part: Arc<Tree>) {
+        if self.is_empty() {
+            *self = Arc::unwrap_or_clone(part).into();
+        } else {
+            self.add_tree(&part);
+        }
+    }
+
+    fn into_part(self) -> Tree {
+        let mut tree = self.finish();
+        tree.shrink_to_fit();
+        tree
+    }
+
+    fn part_bytes(part: &Tree) -> usize {
+        part.bytes()
     }
 
     fn bytes(&self) -> usize {
@@ -416,9 +351,14 @@ impl Gather for TreeMerger {
 
 impl Gather for ProfileMerge {
     type Query = TreeQuery;
+    type Part = Self;
 
     fn select(query: &TreeQuery) -> &Select {
         &query.select
+    }
+
+    fn words(query: &TreeQuery) -> Option<String> {
+        Some(words("profile", query))
     }
 
     fn empty() -> Self {
@@ -429,14 +369,26 @@ impl Gather for ProfileMerge {
         head.add_profile(query, self);
     }
 
-    async fn of_block(query: &TreeQuery, block: &Block, _: &Results) -> Result<Self, Fault> {
+    async fn of_block(query: &TreeQuery, block: &Block) -> Result<Self, Fault> {
         let mut merge = Self::empty();
         block.add_profile(query, &mut merge).await?;
         Ok(merge)
     }
 
-    fn merge(&mut self, other: Self) {
-        ProfileMerge::merge(self, other);
+    fn add(&mut self, part: Arc<Self>) {
+        match Arc::try_unwrap(part) {
+            Ok(part) => self.merge(part),
+            Err(shared) => self.merge_copy(&shared),
+        }
+    }
+
+    fn into_part(mut self) -> Self {
+        self.shrink_to_fit();
+        self
+    }
+
+    fn part_bytes(part: &Self) -> usize {
+        ProfileMerge::bytes(part)
     }
 
     fn bytes(&self) -> usize {

@@ -74,6 +74,10 @@ impl TreeMerger {
         if self.index.is_some() { self.tree.bytes() * 2 } else { self.tree.bytes() }
     }
 
+    pub fn is_empty(&self) -> bool {
+        self.tree.is_empty()
+    }
+
     pub fn finish(self) -> Tree {
         self.tree
     }

@@ -55,6 +55,22 @@ impl ProfileMerge {
         }
     }
 
+    /// The same, of merged profiles that are kept.
+    pub fn merge_copy(&mut self, other: &ProfileMerge) {
+        if self.is_empty() {
+            *self = other.clone();
+        } else {
+            self.absorb(View::from(&other.tables), other.values.clone());
+        }
+    }
+
+    /// Gives memory back that only adding needs: for merged profiles that stay.
+    pub fn shrink_to_fit(&mut self) {
+        self.index = None;
+        self.tables.shrink_to_fit();
+        self.values.shrink_to_fit();
+    }
+
     /// Whether there is no sample.
     pub fn is_empty(&self) -> bool {
         self.values.iter().all(|v| *v == 0)

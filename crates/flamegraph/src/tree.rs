@@ -68,6 +68,14 @@ impl Tree {
         self.parent.len() as u32 - 1
     }
 
+    /// Gives memory back that was for more nodes: for trees that stay.
+    pub fn shrink_to_fit(&mut self) {
+        self.parent.shrink_to_fit();
+        self.name.shrink_to_fit();
+        self.self_values.shrink_to_fit();
+        self.names.shrink_to_fit();
+    }
+
     /// Heap bytes held, for budgets.
     pub fn bytes(&self) -> usize {
         (self.parent.capacity() + self.name.capacity()) * 4 + self.self_values.capacity() * 8 + self.names.bytes()

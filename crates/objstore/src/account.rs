@@ -56,14 +56,14 @@ impl Account {
         }
     }
 
-    /// A block was asked.
-    pub fn block(&self) {
-        self.blocks.fetch_add(1, Relaxed);
+    /// Blocks were asked.
+    pub fn blocks(&self, blocks: u64) {
+        self.blocks.fetch_add(blocks, Relaxed);
     }
 
-    /// A block that was asked need not be read: its part of the answer was at hand.
-    pub fn block_at_hand(&self) {
-        self.cached_blocks.fetch_add(1, Relaxed);
+    /// Blocks that were asked need not be read: their part of the answer was at hand.
+    pub fn blocks_at_hand(&self, blocks: u64) {
+        self.cached_blocks.fetch_add(blocks, Relaxed);
     }
 
     /// A decoded part of a block was looked up in memory.

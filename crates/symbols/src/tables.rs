@@ -58,6 +58,11 @@ impl Strings {
     pub fn bytes(&self) -> usize {
         self.text.capacity() + self.ends.capacity() * 4
     }
+
+    pub fn shrink_to_fit(&mut self) {
+        self.text.shrink_to_fit();
+        self.ends.shrink_to_fit();
+    }
 }
 
 /// A function, as in `profile.proto`. Strings are ids in [`Strings`].

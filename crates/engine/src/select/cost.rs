@@ -1,11 +1,12 @@
 //! What a query would take, over heads and blocks.
 
+use std::sync::Arc;
+
 use flamestore_api::Answer;
 use flamestore_block::Block;
 use flamestore_head::DatasetHead;
 use flamestore_model::{Fault, QueryCost, Select, TenantId};
 
-use crate::results::Results;
 use crate::select::Gather;
 use crate::store::Store;
 
@@ -29,6 +30,7 @@ impl Store {
 
 impl Gather for QueryCost {
     type Query = CostQuery;
+    type Part = Self;
 
     fn select(query: &CostQuery) -> &Select {
         &query.select
@@ -42,11 +44,15 @@ impl Gather for QueryCost {
         self.heads += head.cost(&query.select);
     }
 
-    async fn of_block(query: &CostQuery, block: &Block, _: &Results) -> Result<Self, Fault> {
+    async fn of_block(query: &CostQuery, block: &Block) -> Result<Self, Fault> {
         Ok(QueryCost { blocks: block.cost(&query.select, query.exact).await?, ..QueryCost::default() })
     }
 
-    fn merge(&mut self, other: Self) {
-        *self += other;
+    fn add(&mut self, part: Arc<Self>) {
+        *self += *part;
+    }
+
+    fn into_part(self) -> Self {
+        self
     }
 }

@@ -72,6 +72,16 @@ impl Tables {
         self.parent.len() as u32 - 1
     }
 
+    pub(crate) fn shrink_to_fit(&mut self) {
+        self.strings.shrink_to_fit();
+        self.functions.shrink_to_fit();
+        self.mappings.shrink_to_fit();
+        self.locations.shrink_to_fit();
+        self.lines.shrink_to_fit();
+        self.parent.shrink_to_fit();
+        self.location.shrink_to_fit();
+    }
+
     pub(crate) fn bytes(&self) -> usize {
         self.strings.bytes()
             + self.functions.capacity() * size_of::<Function>()
