@@ -50,6 +50,34 @@ fn until<T>(what: &str, mut look: impl FnMut() -> Result<T, String>) -> T {
 }
 
 #[test]
+fn no_timeline_step_or_offset_reaches_what_is_past_retention() {
+    let server = Server::start(&["-retention-period=2h", "-validation.reject-older-than=0"]);
+    let client = server.client();
+    let now = now_ms();
+    push(&client, "old", now - 3 * HOUR_MS, "ancient");
+    push(&client, "old", now - HOUR_MS / 2, "young");
+    let young = 50_000_000.0;
+    let sum = |values: &Value| values.as_array().expect("values").iter().filter_map(Value::as_f64).sum::<f64>();
+    for (from, until, left) in [("now-4h", "now-2h30m", 0.0), ("now-4h", "now", young)] {
+        let shown = json(&client, &format!("/pyroscope/render?query=old&from={from}&until={until}"));
+        assert_eq!(shown["flamebearer"]["numTicks"], left, "{from}");
+        assert_eq!(sum(&shown["timeline"]["samples"]), left, "{from}: {}", shown["timeline"]);
+    }
+    let moved = "/api/v1/query?query=%7Bservice%3D%22old%22%2C%20offset%3D2h50m%7D&from=now-30m&until=now";
+    let moved = json(&client, moved);
+    assert_eq!((&moved["flamebearer"]["numTicks"], sum(&moved["timeline"]["samples"])), (&0.into(), 0.0));
+    let body = serde_json::json!({
+        "profile_typeID": "process_cpu:cpu:nanoseconds:cpu:nanoseconds", "label_selector": "{}", "step": 4 * 3600,
+        "start": now - HOUR_MS / 4, "end": now, "query_type": "HEATMAP_QUERY_TYPE_INDIVIDUAL",
+    });
+    let series = client.call("querier.v1.QuerierService/SelectSeries", &body);
+    assert_eq!(series["series"][0]["points"][0]["value"], young, "{series}");
+    let map = client.call("querier.v1.QuerierService/SelectHeatmap", &body);
+    let counts = &map["series"][0]["slots"][0]["counts"];
+    assert_eq!(sum(counts), 1.0, "{map}");
+}
+
+#[test]
 fn what_is_past_retention_is_not_shown_and_its_blocks_go() {
     let flags = [&BUSY[..], &["-compactor.blocks-retention-period=2h", "-querier.max-query-length=0"]].concat();
     let mut server = Server::start(&flags);

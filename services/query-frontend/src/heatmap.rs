@@ -39,7 +39,7 @@ impl Frontend {
         };
         let Some(step_ms) = step_ms(request.step_seconds)? else { return Ok(Heatmap::default()) };
         let grid = Grid { start_ms: range.from_nanos / 1_000_000, end_ms: range.to_nanos / 1_000_000, step_ms };
-        let query = request.wanted.over(grid.read_range());
+        let query = request.wanted.over(range::to_read(grid, 0, &limits, self.now_ms()));
         let observed = match request.counted {
             Counted::Profiles => {
                 let points = self.querier().points(&asker.tenants, &query).await?.value;

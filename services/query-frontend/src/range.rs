@@ -1,5 +1,6 @@
 //! The time rules of queries: what is asked for, moved into what the tenant may ask.
 
+use flamestore_flamegraph::series::Grid;
 use flamestore_limits::Limits;
 use flamestore_model::{Fault, FaultId, TimeRange};
 
@@ -21,18 +22,12 @@ pub fn checked(start_ms: i64, end_ms: i64, limits: &Limits, now_ms: i64) -> Resu
             format!("query start time {start_ms} is after end time {end_ms}"),
         ));
     }
-    let (lookback, longest) =
-        (limits.max_query_lookback.nanos() / 1_000_000, limits.max_query_length.nanos() / 1_000_000);
-    let mut start_ms = start_ms;
-    // What is past retention is not shown, even while its block holds younger profiles too.
-    let kept = limits.retention().map_or(0, |d| i64::try_from(d.as_millis()).unwrap_or(i64::MAX));
-    for reach in [lookback, kept].into_iter().filter(|reach| *reach > 0) {
-        let oldest = now_ms.saturating_sub(reach);
-        if end_ms < oldest {
-            return Ok(None);
-        }
-        start_ms = start_ms.max(oldest);
+    let longest = limits.max_query_length.nanos() / 1_000_000;
+    let oldest_ms = oldest_ms(limits, now_ms, 0);
+    if end_ms < oldest_ms {
+        return Ok(None);
     }
+    let start_ms = start_ms.max(oldest_ms);
     let length = end_ms.saturating_sub(start_ms);
     if longest > 0 && length > longest {
         return Err(Fault::over(
@@ -42,6 +37,30 @@ pub fn checked(start_ms: i64, end_ms: i64, limits: &Limits, now_ms: i64) -> Resu
         ));
     }
     Ok(Some(TimeRange::from_millis(start_ms, end_ms)))
+}
+
+/// The same range an offset earlier, as far as profiles of that age are shown.
+pub(crate) fn moved_back(range: TimeRange, offset_ms: i64, limits: &Limits, now_ms: i64) -> Option<TimeRange> {
+    let TimeRange { from_nanos, to_nanos } = range.moved_back(offset_ms);
+    let oldest_nanos = oldest_ms(limits, now_ms, offset_ms).saturating_mul(1_000_000);
+    (to_nanos >= oldest_nanos).then(|| TimeRange { from_nanos: from_nanos.max(oldest_nanos), to_nanos })
+}
+
+/// What is read for all points of a grid. The first one reaches back by a step, but not further than a query may be long,
+/// nor to what is not shown.
+pub(crate) fn to_read(grid: Grid, offset_ms: i64, limits: &Limits, now_ms: i64) -> TimeRange {
+    let longest = Some(limits.max_query_length.nanos() / 1_000_000).filter(|ms| *ms > 0).unwrap_or(i64::MAX);
+    let from_ms = grid.start_ms.saturating_sub(grid.step_ms.min(longest));
+    TimeRange::from_millis(from_ms.max(oldest_ms(limits, now_ms, offset_ms)), grid.end_ms)
+}
+
+/// The oldest time that the tenant may see: a query moved back by an offset looks back so much further, but never to what is
+/// past retention, which is not shown even while its block holds younger profiles too.
+fn oldest_ms(limits: &Limits, now_ms: i64, offset_ms: i64) -> i64 {
+    let lookback = Some(limits.max_query_lookback.nanos() / 1_000_000).filter(|ms| *ms > 0);
+    let kept = limits.retention().map(|d| i64::try_from(d.as_millis()).unwrap_or(i64::MAX));
+    let reaches = [lookback.map(|ms| ms.saturating_add(offset_ms)), kept];
+    reaches.into_iter().flatten().min().map_or(i64::MIN, |reach| now_ms.saturating_sub(reach))
 }
 
 /// As [`checked`], but no range at all means the last hour.

@@ -102,7 +102,7 @@ impl Frontend {
             SeriesOptions { group_by: group_by.iter().cloned().collect(), aggregation, ..SeriesOptions::default() };
         let (merged, series) = tokio::try_join!(
             self.select_merge_stacktraces(asker, merge.clone()),
-            self.series_on(asker, &merge.wanted, grid, options)
+            self.series_on(asker, &merge.wanted, grid, merge.offset_ms, options)
         )?;
         let Merged::Flamegraph(graph) = merged else {
             return Err(Fault::internal("a flame graph was asked for and something else came"));
@@ -183,8 +183,9 @@ impl Frontend {
         query: &QueryText,
         selection: &Selection,
     ) -> Result<Option<TimeRange>, Fault> {
-        let range = range::checked(selection.from_ms, selection.until_ms, &self.limits(asker), self.now_ms())?;
-        Ok(range.map(|range| range.moved_back(query.offset_ms)))
+        let (limits, now_ms) = (self.limits(asker), self.now_ms());
+        let range = range::checked(selection.from_ms, selection.until_ms, &limits, now_ms)?;
+        Ok(range.and_then(|range| range::moved_back(range, query.offset_ms, &limits, now_ms)))
     }
 
     pub(crate) async fn type_meant(

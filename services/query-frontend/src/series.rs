@@ -34,18 +34,23 @@ impl Frontend {
                 "step {step_ms} ms gives more than {MAX_POINTS} points: raise the step"
             )));
         }
-        self.series_on(asker, &request.wanted, grid, request.options).await
+        self.series_on(asker, &request.wanted, grid, 0, request.options).await
     }
 
-    /// Totals on a grid that has been checked.
+    /// Totals on a grid whose length has been checked, and that was moved back by `offset_ms`.
     pub(crate) async fn series_on(
         &self,
         asker: &Asker,
         wanted: &Wanted,
         grid: Grid,
+        offset_ms: i64,
         options: SeriesOptions,
     ) -> Result<Vec<Series>, Fault> {
-        let points = self.querier().points(&asker.tenants, &wanted.over(grid.read_range())).await?.value;
+        let range = range::to_read(grid, offset_ms, &self.limits(asker), self.now_ms());
+        if range.from_nanos > range.to_nanos {
+            return Ok(Vec::new());
+        }
+        let points = self.querier().points(&asker.tenants, &wanted.over(range)).await?.value;
         off_the_reactor(move || select_series(&points, grid, &options)).await
     }
 }

@@ -57,7 +57,7 @@ impl MergeRequest {
     /// The range to read. `None`: it lies wholly before what the tenant may ask.
     pub(crate) fn range(&self, limits: &Limits, now_ms: i64) -> Result<Option<TimeRange>, Fault> {
         let range = range::checked(self.start_ms, self.end_ms, limits, now_ms)?;
-        Ok(range.map(|range| range.moved_back(self.offset_ms)))
+        Ok(range.and_then(|range| range::moved_back(range, self.offset_ms, limits, now_ms)))
     }
 }
 
