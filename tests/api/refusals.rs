@@ -1,7 +1,8 @@
 //! One refusal, every protocol: the same id, the sentence with limit and key, and when to try again.
 
 use std::fs;
-use std::net::SocketAddr;
+use std::io::Write;
+use std::net::{SocketAddr, TcpStream};
 use std::thread;
 use std::time::Duration;
 
@@ -186,4 +187,46 @@ fn overload_is_unavailable_with_an_id_on_every_protocol_until_the_bucket_is_back
         push(400).status == 200
     });
     assert!(healed, "pushes pass again:\n{}", server.log());
+}
+
+#[test]
+fn the_bodies_of_all_requests_together_have_bounded_room() {
+    let server = Server::start(&["-distributor.max-inflight-bytes=100000", "-distributor.push.timeout=200ms"]);
+    let client = server.client();
+    let push = push_of(&json!({"padding": 300_000}));
+    let request = PushRequest::decode(&push[..]).expect("a push");
+    let folded = "main;work 3\n".repeat(30_000);
+    let everywhere = || {
+        [
+            over_http(&client, "connect-proto", PUSH, "application/proto", &push),
+            over_http(&client, "connect-json", PUSH, "application/json", &[b' '; 300_000]),
+            over_http(&client, "ingest", "/ingest?name=x", "text/plain", folded.as_bytes()),
+            over_http(&client, "otlp-http", otlp::HTTP_PATH, "application/x-protobuf", &push),
+        ]
+    };
+    // Somebody sends a large body and does not come to its end.
+    let mut slow = TcpStream::connect(server.http()).expect("a connection");
+    let head = "POST /ingest?name=slow HTTP/1.1\r\nhost: x\r\ncontent-length: 1000000\r\n\r\n";
+    slow.write_all(head.as_bytes()).expect("a head");
+    slow.write_all(&vec![b'x'; 500_000]).expect("half a body");
+    let full = (0..200).any(|_| {
+        thread::sleep(Duration::from_millis(50));
+        over_http(&client, "ingest", "/ingest?name=x", "text/plain", folded.as_bytes()).status == 503
+    });
+    assert!(full, "the room fills:\n{}", server.log());
+    let grpc = over_grpc::<_, PushResponse>("grpc", server.http(), "anonymous", PUSH, request);
+    for refused in everywhere().into_iter().chain([grpc]) {
+        assert_eq!(refused.id, "memory-full", "{refused:?}");
+        assert!(matches!(refused.status, 503) || refused.status == Code::Unavailable as u32, "{refused:?}");
+        assert_eq!(refused.retry_after.as_deref(), Some("1"), "{refused:?}");
+        assert!(refused.said.contains("distributor.max_inflight_bytes"), "{refused:?}");
+    }
+    let small = over_http(&client, "ingest", "/ingest?name=x", "text/plain", b"a 1\n");
+    assert_eq!(small.status, 200, "small bodies need no room: {small:?}");
+    drop(slow);
+    let free = (0..200).any(|_| {
+        thread::sleep(Duration::from_millis(50));
+        everywhere().iter().all(|answer| answer.id != "memory-full")
+    });
+    assert!(free, "the room is free again:\n{}", server.log());
 }

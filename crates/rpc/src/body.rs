@@ -74,8 +74,23 @@ pub(crate) async fn read_all(mut body: Body, told: Option<usize>, cap: usize) ->
     Ok(if all.is_empty() { first } else { all.freeze() })
 }
 
+/// The fault of ours that broke a body off, if it was one: there was no room for it.
+pub fn fault_in(error: &(dyn Error + 'static)) -> Option<Fault> {
+    let mut cause = Some(error);
+    while let Some(e) = cause {
+        if let Some(fault) = e.downcast_ref::<Fault>() {
+            return Some(fault.again());
+        }
+        cause = e.source();
+    }
+    None
+}
+
 /// Why a body broke off, in our words.
 fn broken(error: axum::Error) -> Fault {
+    if let Some(fault) = fault_in(&error) {
+        return fault;
+    }
     let mut cause: Option<&dyn Error> = Some(&error);
     while let Some(e) = cause {
         if e.downcast_ref::<std::io::Error>().is_some_and(|e| e.kind() == std::io::ErrorKind::TimedOut) {
@@ -125,6 +140,9 @@ impl http_body::Body for Capped {
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
         let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
+        if let Some(fault) = frame.as_ref().and_then(|f| f.as_ref().err()).and_then(|e| fault_in(e)) {
+            return Poll::Ready(Some(Err(to_status(fault))));
+        }
         if let Some(Ok(data)) = frame.as_ref().map(|f| f.as_ref().map(Frame::data_ref))
             && self.filled < PREFIX_BYTES
         {

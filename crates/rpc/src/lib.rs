@@ -15,6 +15,7 @@
 
 pub mod caps;
 pub mod errors;
+pub mod intake;
 pub mod json;
 pub mod observe;
 pub mod partial;
@@ -33,9 +34,10 @@ mod methods;
 mod zstandard;
 
 pub use accept::Capabilities;
-pub use body::read_body;
+pub use body::{fault_in, read_body};
 pub use caps::BodyCaps;
 pub use errors::{plain_response, to_status};
+pub use intake::Intake;
 pub use observe::{Observed, RequestObserver, named};
 pub use router::{Front, Router};
 pub use tenant::{TENANT_HEADER, Tenancy, Tenants};

@@ -25,6 +25,7 @@ use crate::caps::BodyCaps;
 use crate::encoding::{COMPRESS_ABOVE_BYTES, Encoding};
 use crate::errors::{plain_response, text_response};
 use crate::health::AlwaysServing;
+use crate::intake::{FREE_BYTES, Intake};
 use crate::methods::{Method, Methods};
 use crate::observe::{PathLabels, RequestObserver, Unobserved, Watch};
 use crate::tenant::Tenancy;
@@ -42,6 +43,7 @@ pub struct Router {
     clock: Arc<dyn Clock>,
     caps: BodyCaps,
     longest: Option<Duration>,
+    intake: Option<Arc<Intake>>,
     plain_services: Vec<String>,
 }
 
@@ -56,6 +58,7 @@ impl Router {
             clock: Arc::new(SystemClock::default()),
             caps: BodyCaps::default(),
             longest: None,
+            intake: None,
             plain_services: Vec::new(),
         }
     }
@@ -89,6 +92,13 @@ impl Router {
     #[must_use]
     pub fn longest(mut self, longest: Duration) -> Self {
         self.longest = Some(longest);
+        self
+    }
+
+    /// No more of the bodies of requests is taken in at a time. Several routers may share it.
+    #[must_use]
+    pub fn intake(mut self, intake: Arc<Intake>) -> Self {
+        self.intake = Some(intake);
         self
     }
 
@@ -135,6 +145,7 @@ impl Router {
                 clock: self.clock,
                 caps: self.caps,
                 longest: self.longest,
+                intake: self.intake,
                 labels: PathLabels::default(),
             }),
         })
@@ -159,6 +170,7 @@ pub(crate) struct Inner {
     pub(crate) methods: Methods,
     pub(crate) caps: BodyCaps,
     pub(crate) longest: Option<Duration>,
+    intake: Option<Arc<Intake>>,
     plain: axum::Router,
     tenancy: Tenancy,
     observer: Arc<dyn RequestObserver>,
@@ -231,6 +243,15 @@ impl Front {
         let (mut parts, body) = request.into_parts();
         parts.extensions.insert(capabilities);
         inner.tenancy.note(&parts.headers, &mut parts.extensions);
+        let small = told_size(&parts.headers).map_or(body.is_end_stream(), |size| size <= FREE_BYTES);
+        // Held until the answer is there: by then nothing is left of the body.
+        let (body, _room) = match inner.intake.as_ref().filter(|_| !small) {
+            None => (body, None),
+            Some(intake) => {
+                let (body, room) = intake.measure(body);
+                (body, Some(room))
+            }
+        };
         request = Request::from_parts(parts, body);
 
         match (protocol, method) {

@@ -11,7 +11,7 @@ use flamestore_formats::Caps;
 use flamestore_formats::ingest::{self, IngestParams, IngestRequest};
 use flamestore_limits::Limits;
 use flamestore_model::{Fault, FaultId, Kind, TenantId};
-use flamestore_rpc::{Tenants, plain_response};
+use flamestore_rpc::{Tenants, fault_in, plain_response};
 use http::HeaderMap;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
@@ -66,7 +66,9 @@ async fn whole(body: Body, limits: &Limits, tenant: &TenantId, distributor: &Dis
             distributor.count_refused(tenant, &fault, max);
             Err(fault)
         }
-        Err(e) => Err(Fault::new(Kind::TimedOut, "the body did not arrive").caused_by(e)),
+        Err(e) => {
+            Err(fault_in(&*e).unwrap_or_else(|| Fault::new(Kind::TimedOut, "the body did not arrive").caused_by(e)))
+        }
     }
 }
 

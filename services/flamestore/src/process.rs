@@ -17,7 +17,7 @@ use flamestore_objstore::{Bucket, self_test};
 use flamestore_proto::push::v1::pusher_service_server::PusherServiceServer;
 use flamestore_querier::{Gate, Querier, WithoutStripped};
 use flamestore_query_frontend::{Frontend, debuginfo, doors};
-use flamestore_rpc::{BodyCaps, Front, Router, Tenancy, served};
+use flamestore_rpc::{BodyCaps, Front, Intake, Router, Tenancy, served};
 use flamestore_service::{Behind, Listeners, Readiness};
 use flamestore_telemetry::{BuildInfo, Metrics};
 use tokio::signal::unix::{SignalKind, signal};
@@ -103,7 +103,8 @@ pub(crate) async fn run(config: Config, clock: Arc<dyn Clock>) -> Result<(), Fau
         overrides: overrides.clone(),
         clock: clock.clone(),
     });
-    let otlp = ports::otlp_front(&config, &clock, &observers, &distributor)?;
+    let intake = Intake::new(config.distributor.max_inflight_bytes, config.distributor.push_timeout);
+    let otlp = ports::otlp_front(&config, &clock, &observers, &distributor, &intake)?;
     let doors = Doors {
         distributor,
         compactor: compactor.clone(),
@@ -121,7 +122,7 @@ pub(crate) async fn run(config: Config, clock: Arc<dyn Clock>) -> Result<(), Fau
     let ready = readiness.condition("store");
     ready.fails("replaying the log");
     let pages = Pages::new(&config, overrides.clone(), metrics.clone(), clock.clone());
-    let front = front(&config, &clock, &observers, doors, &readiness, pages)?;
+    let front = front(&config, &clock, &observers, &intake, doors, &readiness, pages)?;
 
     let listeners = Listeners::bind(ports::config(&config)?).await?;
     let (http, grpc) = (listeners.http_addr(), listeners.grpc_addr());
@@ -213,6 +214,7 @@ fn front(
     config: &Config,
     clock: &Arc<dyn Clock>,
     observers: &Arc<Observers>,
+    intake: &Arc<Intake>,
     doors: Doors,
     readiness: &Readiness,
     pages: Arc<Pages>,
@@ -240,6 +242,7 @@ fn front(
         .clock(clock.clone())
         .caps(caps)
         .longest(config.querier.timeout)
+        .intake(intake.clone())
         .plain(plain)
         .plain_service(flamestore_distributor::otlp::SERVICE)
         .build()
