@@ -12,7 +12,7 @@ use flamestore_model::Fault;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderValue, VARY};
-use http::{Request, Response, StatusCode};
+use http::{Request, Response, StatusCode, Uri};
 use http_body::Body as _;
 use http_body_util::BodyExt;
 use tonic::Status;
@@ -44,6 +44,7 @@ pub struct Router {
     caps: BodyCaps,
     longest: Option<Duration>,
     intake: Option<Arc<Intake>>,
+    path_prefix: String,
     plain_services: Vec<String>,
 }
 
@@ -59,6 +60,7 @@ impl Router {
             caps: BodyCaps::default(),
             longest: None,
             intake: None,
+            path_prefix: String::new(),
             plain_services: Vec::new(),
         }
     }
@@ -99,6 +101,14 @@ impl Router {
     #[must_use]
     pub fn intake(mut self, intake: Arc<Intake>) -> Self {
         self.intake = Some(intake);
+        self
+    }
+
+    /// Everything is answered below this path too, such as `/profiles`; without a prefix it is answered in any case.
+    #[must_use]
+    pub fn path_prefix(mut self, prefix: &str) -> Self {
+        let prefix = prefix.trim_matches('/');
+        self.path_prefix = if prefix.is_empty() { String::new() } else { format!("/{prefix}") };
         self
     }
 
@@ -146,6 +156,7 @@ impl Router {
                 caps: self.caps,
                 longest: self.longest,
                 intake: self.intake,
+                path_prefix: self.path_prefix,
                 labels: PathLabels::default(),
             }),
         })
@@ -171,6 +182,8 @@ pub(crate) struct Inner {
     pub(crate) caps: BodyCaps,
     pub(crate) longest: Option<Duration>,
     intake: Option<Arc<Intake>>,
+    /// With a slash in front, or empty.
+    path_prefix: String,
     plain: axum::Router,
     tenancy: Tenancy,
     observer: Arc<dyn RequestObserver>,
@@ -187,6 +200,7 @@ impl Front {
 
     /// Answers one request. A handler that panics is a 500.
     pub async fn answer(&self, request: Request<Body>) -> Response<Body> {
+        let request = self.inner.without_prefix(request);
         let protocol = Protocol::of(&request);
         let path = request.uri().clone();
         let method = self.inner.methods.get(path.path());
@@ -260,6 +274,26 @@ impl Front {
             (Protocol::Other, Some(method)) if !method.plain => connect::answer(inner, method, request).await,
             _ => plain(inner, request).await,
         }
+    }
+}
+
+impl Inner {
+    fn without_prefix(&self, mut request: Request<Body>) -> Request<Body> {
+        let short = |uri: &Uri| {
+            let rest = uri.path_and_query()?.as_str().strip_prefix(&self.path_prefix)?;
+            let rest = if rest.starts_with('/') { rest.to_owned() } else { format!("/{rest}") };
+            // Of another path that only begins alike, something of a name is left.
+            let whole = uri.path().get(self.path_prefix.len()..).is_some_and(|p| p.is_empty() || p.starts_with('/'));
+            let mut parts = uri.clone().into_parts();
+            parts.path_and_query = Some(rest.parse().ok().filter(|_| whole)?);
+            Uri::from_parts(parts).ok()
+        };
+        if !self.path_prefix.is_empty()
+            && let Some(uri) = short(request.uri())
+        {
+            *request.uri_mut() = uri;
+        }
+        request
     }
 }
 

@@ -232,10 +232,6 @@ fn front(
         .merge(flamestore_compactor::http::routes(compactor))
         .merge(readiness.router())
         .merge(pages.routes());
-    let plain = match config.server.path_prefix.as_str() {
-        "" => plain,
-        prefix => plain.clone().merge(axum::Router::new().nest(prefix, plain)),
-    };
     Router::new(routes)
         .tenancy(Tenancy::new(config.multitenancy_enabled))
         .observer(observers.clone())
@@ -243,6 +239,7 @@ fn front(
         .caps(caps)
         .longest(config.querier.timeout)
         .intake(intake.clone())
+        .path_prefix(&config.server.path_prefix)
         .plain(plain)
         .plain_service(flamestore_distributor::otlp::SERVICE)
         .build()

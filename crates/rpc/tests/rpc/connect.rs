@@ -163,6 +163,25 @@ async fn no_call_takes_longer_than_the_server_allows_whatever_its_caller_does() 
     }
 }
 
+#[tokio::test]
+async fn everything_is_answered_below_the_prefix_too() {
+    let routes = tonic::service::Routes::new(SettingsServiceServer::new(Settings));
+    let plain = axum::Router::new().route("/", axum::routing::get(async || "home"));
+    for prefix in ["/pre/fix", "pre/fix/"] {
+        let front = Router::new(routes.clone()).plain(plain.clone()).path_prefix(prefix).build().unwrap();
+        for path in ["/pre/fix/settings.v1.SettingsService/Set", SET] {
+            let answer = ask(&front, Method::POST, path, &[("content-type", "application/grpc")], framed(&[])).await;
+            assert_ne!(answer.header("grpc-status"), "12", "{path}: {:?}", answer.headers);
+            assert_eq!(post_json(&front, path, "[").await.status, 400, "{path}");
+        }
+        for (path, status) in
+            [("/", 200), ("/pre/fix", 200), ("/pre/fix/", 200), ("/pre/fix?a=b", 200), ("/pre/fixed", 404)]
+        {
+            assert_eq!(ask(&front, Method::GET, path, &[], "").await.status, status, "{path}");
+        }
+    }
+}
+
 /// Answers with metadata behind its message.
 #[derive(Clone)]
 struct Trailing;
