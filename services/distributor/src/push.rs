@@ -293,7 +293,9 @@ struct Faults {
 
 impl Faults {
     fn add(&mut self, fault: Fault) {
-        let kept = if fault.kind.invites_retry() { &mut self.passing } else { &mut self.lasting };
+        // In gRPC, too large is called as too many are, and so is sent again.
+        let passing = fault.kind.invites_retry() || fault.kind == Kind::TooLarge;
+        let kept = if passing { &mut self.passing } else { &mut self.lasting };
         kept.get_or_insert(fault);
     }
 

@@ -140,7 +140,8 @@ async fn a_bad_profile_takes_no_good_one_with_it() {
 async fn profiles_that_inflate_to_more_than_a_body_may_have_are_refused() {
     let bench = bench(100, Limits { ingestion_body_limit_mb: 0.01, ..Limits::default() });
     let fault = bench.push((0..4).map(|_| profile("a", 4 << 10)).collect()).await.unwrap_err();
-    assert_eq!((fault.id, fault.kind), (FaultId::BodyTooLarge, Kind::TooLarge));
+    assert_eq!((fault.id, fault.kind), (FaultId::BodyTooLarge, Kind::Invalid));
+    assert!(fault.message.starts_with("2 other profiles of the push are kept"), "{fault}");
     assert_eq!(bench.services().len(), 2);
 }
 
