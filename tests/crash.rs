@@ -5,3 +5,4 @@ mod failing_bucket;
 mod full_disk;
 mod load;
 mod sigkill;
+mod signals;

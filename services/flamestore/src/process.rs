@@ -20,7 +20,7 @@ use flamestore_query_frontend::{Frontend, debuginfo, doors};
 use flamestore_rpc::{BodyCaps, Front, Intake, Router, Tenancy, served};
 use flamestore_service::{Behind, Listeners, Readiness};
 use flamestore_telemetry::{BuildInfo, Metrics};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
 
@@ -37,8 +37,10 @@ const READY_TICK: Duration = Duration::from_millis(500);
 const BUCKET_TRIES: u32 = 10;
 const BUCKET_PAUSE: Duration = Duration::from_secs(2);
 
-/// Runs until a signal or a failure; returns when everything that was acknowledged is in the bucket or in the log.
+/// Runs until a signal or a failure; returns when everything that was acknowledged is in the bucket or in the log. A second
+/// signal ends the stop, too: what is not in blocks by then is read from the log at the next start.
 pub(crate) async fn run(config: Config, clock: Arc<dyn Clock>) -> Result<(), Fault> {
+    let mut signals = Signals::listen();
     if !config.target.is_all() {
         return Err(Fault::new(Kind::Unimplemented, "only -target=all is built yet: the parts do not run apart"));
     }
@@ -54,7 +56,10 @@ pub(crate) async fn run(config: Config, clock: Arc<dyn Clock>) -> Result<(), Fau
     let observers = Observers::new(metrics.clone(), clock.clone());
     let chance = Arc::new(SeededChance::from_system());
     let bucket = flamestore_storage::open(&config)?;
-    try_out(&bucket, &*chance).await?;
+    tokio::select! {
+        tried = try_out(&bucket, &*chance) => tried?,
+        () = signals.next() => return Ok(()),
+    }
     let bucket = bucket.observed(observers.clone(), clock.clone());
     let disk = flamestore_ingester::disk_cache(&config, &bucket).await?;
     let overrides = Arc::new(Overrides::new(config.limits.clone()));
@@ -140,7 +145,7 @@ pub(crate) async fn run(config: Config, clock: Arc<dyn Clock>) -> Result<(), Fau
     // While it replays, the doors are open and say so: /ready gives the reason, calls are unavailable.
     tokio::select! {
         started = flamestore_ingester::start(&engine) => { started?; }
-        () = asked_to_stop() => return Ok(()),
+        () = signals.next() => return Ok(()),
     }
     ready.holds();
     let watching = {
@@ -168,24 +173,33 @@ pub(crate) async fn run(config: Config, clock: Arc<dyn Clock>) -> Result<(), Fau
     tracing::info!("ready");
 
     let stored = tokio::select! {
-        () = asked_to_stop() => None,
+        () = signals.next() => None,
         ended = &mut storing => Some(ended),
     };
-    // Doors first: what was accepted is then all in the store when it flushes.
     tracing::info!("stopping");
-    tokio::time::sleep(config.shutdown_delay).await;
-    stop_serving.cancel();
-    let drained = serving.await;
-    stop_store.cancel();
-    let stored = match stored {
-        Some(ended) => ended,
-        None => storing.await,
+    let stopping = async {
+        // Doors first: what was accepted is then all in the store when it flushes.
+        tokio::time::sleep(config.shutdown_delay).await;
+        stop_serving.cancel();
+        let drained = serving.await;
+        stop_store.cancel();
+        let stored = match stored {
+            Some(ended) => ended,
+            None => storing.await,
+        };
+        compacting.abort();
+        watching.abort();
+        reloading.abort();
+        tracing::info!(cut_connections = drained.map(|d| d.cut).unwrap_or(0), "stopped");
+        stored.map_err(|e| Fault::internal("the store ended by itself").caused_by(e))?
     };
-    compacting.abort();
-    watching.abort();
-    reloading.abort();
-    tracing::info!(cut_connections = drained.map(|d| d.cut).unwrap_or(0), "stopped");
-    stored.map_err(|e| Fault::internal("the store ended by itself").caused_by(e))?
+    tokio::select! {
+        stopped = stopping => stopped,
+        () = signals.next() => {
+            tracing::warn!("stopped at once: what is not in blocks yet is in the log");
+            Ok(())
+        }
+    }
 }
 
 /// Nothing is entrusted to a store that would lose it.
@@ -245,16 +259,32 @@ fn front(
         .build()
 }
 
-async fn asked_to_stop() {
-    let (terminate, interrupt) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()));
-    match (terminate, interrupt) {
-        (Ok(mut terminate), Ok(mut interrupt)) => {
-            tokio::select! {
-                _ = terminate.recv() => {}
-                _ = interrupt.recv() => {}
-            }
+/// The signals that ask the process to stop. Heard from the start on, so that none gets lost between two steps.
+struct Signals {
+    terminate: Option<Signal>,
+    interrupt: Option<Signal>,
+}
+
+impl Signals {
+    fn listen() -> Self {
+        // Without a handler a signal ends the process by itself.
+        Signals { terminate: signal(SignalKind::terminate()).ok(), interrupt: signal(SignalKind::interrupt()).ok() }
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            () = one(&mut self.terminate) => {}
+            () = one(&mut self.interrupt) => {}
         }
-        // Without handlers the signals end the process by themselves.
-        _ => std::future::pending().await,
+    }
+}
+
+async fn one(signal: &mut Option<Signal>) {
+    let heard = match signal {
+        Some(signal) => signal.recv().await,
+        None => None,
+    };
+    if heard.is_none() {
+        std::future::pending::<()>().await;
     }
 }
