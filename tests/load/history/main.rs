@@ -6,6 +6,7 @@
 
 mod made;
 mod plot;
+mod question;
 mod server_costs;
 
 use std::path::PathBuf;
@@ -13,13 +14,13 @@ use std::thread;
 use std::time::Duration;
 
 use flamestore_clock::{Clock, SystemClock};
-use flamestore_tests::client::CPU;
 use flamestore_tests::stores::S3;
 use flamestore_tests::{Client, Server};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use made::{Month, Service};
 use plot::Curve;
+use question::Question;
 use server_costs::Costs;
 
 const DAY: i64 = 86_400;
@@ -86,19 +87,19 @@ fn main() {
     println!("{compacted}, peak memory of the server meanwhile {} MB", server_costs::peak_megabytes(&server));
     println!("{:.0} bytes a profile in {} blocks", compacted.bytes as f64 / pushed.profiles as f64, compacted.blocks);
 
-    println!("\n| days | profiles | cold ms | cold CPU ms | cold GETs | cold MB | warm ms | warm CPU ms |");
-    println!("|---|---|---|---|---|---|---|---|");
+    println!("\n| question | days | profiles | cold ms | cold CPU ms | cold GETs | cold MB | warm ms | warm CPU ms |");
+    println!("|---|---|---|---|---|---|---|---|---|");
     let (mut cold_curve, mut warm_curve) = (Curve::new("cold"), Curve::new("warm"));
-    for days in RANGES {
+    for (question, days) in Question::ALL.into_iter().flat_map(|q| RANGES.map(|days| (q, days))) {
         let from = now - days * DAY;
         server.stop();
         server.start_again();
-        let ask = |client: &Client| total(client, &Service::name(0), from, now);
+        let ask = |client: &Client| question.ask(client, &Service::name(0), from, now);
         let (cold_wall, cold, first) = cost_of(&server, 1, ask);
         let (warm_wall, warm, again) = cost_of(&server, REPEATS, ask);
-        assert_eq!((first, again), (pushed.total_since(from), pushed.total_since(from)), "{days} days");
+        assert_eq!((first, again), (pushed.total_since(from), pushed.total_since(from)), "{question}, {days} days");
         println!(
-            "| {days} | {} | {:.0} | {:.0} | {:.0} | {:.1} | {:.1} | {:.1} |",
+            "| {question} | {days} | {} | {:.0} | {:.0} | {:.0} | {:.1} | {:.1} | {:.1} |",
             pushed.profiles_since(from),
             cold_wall * 1e3,
             cold.cpu_seconds * 1e3,
@@ -107,8 +108,13 @@ fn main() {
             warm_wall * 1e3,
             warm.cpu_seconds * 1e3,
         );
-        cold_curve.add(days as f64, cold.cpu_seconds * 1e3);
-        warm_curve.add(days as f64, warm.cpu_seconds * 1e3);
+        if question == Question::FlameGraph {
+            cold_curve.add(days as f64, cold.cpu_seconds * 1e3);
+            warm_curve.add(days as f64, warm.cpu_seconds * 1e3);
+        }
+    }
+    if let Ok(load) = std::fs::read_to_string("/proc/loadavg") {
+        println!("\nload average of the machine in the end: {}", load.trim());
     }
     if let Some(path) = &options.plot {
         let title = format!("CPU ms of a merge of one service, {} profiles in 30 days", pushed.profiles_since(start));
@@ -241,17 +247,4 @@ fn cost_of(server: &Server, times: u32, ask: impl Fn(&Client) -> i64) -> (f64, C
     let waited = (clock.monotonic_nanos() - began) as f64 / 1e9;
     let n = f64::from(times);
     (waited / n, Costs::of(server).since(&before).each(n), answer)
-}
-
-/// The total of a service's CPU flame graph; times in seconds.
-fn total(client: &Client, service: &str, from: i64, until: i64) -> i64 {
-    let question = json!({
-        "profileTypeID": CPU,
-        "labelSelector": format!("{{service_name={service:?}}}"),
-        "start": from * 1000,
-        "end": until * 1000,
-    });
-    let answer = client.call("querier.v1.QuerierService/SelectMergeStacktraces", &question);
-    let total = &answer["flamegraph"]["total"];
-    total.as_i64().or_else(|| total.as_str()?.parse().ok()).unwrap_or(0)
 }

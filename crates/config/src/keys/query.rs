@@ -25,7 +25,7 @@ pub(super) const KEYS: &[Key] = &[
         "querier.result-cache-bytes",
         Int,
         "33554432",
-        "Bytes of finished flame graphs of single blocks kept in memory. 0 = none.",
+        "Bytes of finished parts of flame graphs, time series and pprofs kept in memory. 0 = none.",
     ),
     Key::ours(
         "querier.disk_cache_bytes",
