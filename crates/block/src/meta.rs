@@ -13,6 +13,9 @@ use crate::ulid::Ulid;
 /// The file whose create-only put commits a block.
 pub const META_FILE: &str = "meta.json";
 
+/// Requests to delete that a block names; the receipts of others are long forgotten.
+pub const MAX_DELETIONS: usize = 1000;
+
 /// What is known of a block without opening its files.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Meta {
@@ -33,6 +36,10 @@ pub struct Meta {
     /// Of a compacted block: every origin whose profiles it holds, sorted; see [`Meta::origins`].
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub origins: Vec<Origin>,
+    /// Of a compacted block: requests to delete that it was written without the profiles of, sorted; the newest
+    /// [`MAX_DELETIONS`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub deletions: Vec<Ulid>,
     pub stats: Stats,
     /// By service name.
     pub datasets: Vec<Dataset>,

@@ -23,23 +23,31 @@ pub struct Committed {
 
 /// Puts a block. That it is there already counts as success, so a flush can be done again after any crash.
 ///
-/// The writer is deterministic: what an attempt that died has left are mostly the same bytes. Files that differ (from
-/// another version of the program) are overwritten while there is no `meta.json`; so a block id must have one live
-/// writer at a time, which the id's derivation from ingester and epoch gives.
+/// What an attempt that died has left is written again while there is no `meta.json`, so a block id must have one live
+/// writer at a time, which the id's derivation from ingester and epoch gives. Whoever deletes old leftovers may do so at the
+/// same time: it sees that they are young again, and what it has taken nevertheless is put back.
 pub async fn upload(bucket: &Bucket, tenant: &TenantId, written: &Written) -> Result<Committed, Fault> {
     let meta_key = meta_key(tenant, written.meta.ulid);
     if written.meta.tenant != tenant.as_str() {
         return Err(Fault::internal(format!("block {meta_key} was written for tenant {:?}", written.meta.tenant)));
     }
     if let Some(meta) = committed(bucket, &meta_key).await? {
+        if meta == written.meta {
+            put_back(bucket, written).await?;
+        }
         return Ok(Committed { meta, new: false });
     }
     // Made before anything is awaited: the compiler then sees that the whole can be sent to another thread.
     let puts: Vec<_> =
         written.files.iter().map(|(name, content)| put_file(bucket, written.meta.key(name), content.clone())).collect();
-    futures::stream::iter(puts).buffer_unordered(MAX_PARALLEL_PUTS).try_collect::<()>().await?;
+    let found: Vec<Put> = futures::stream::iter(puts).buffer_unordered(MAX_PARALLEL_PUTS).try_collect().await?;
     match bucket.put_create(&meta_key, written.meta.to_json()?.into()).await? {
-        Put::Created => Ok(Committed { meta: written.meta.clone(), new: true }),
+        Put::Created => {
+            if found.contains(&Put::AlreadyExists) {
+                put_back(bucket, written).await?;
+            }
+            Ok(Committed { meta: written.meta.clone(), new: true })
+        }
         // Our own put whose answer was lost, or another attempt's.
         Put::AlreadyExists => match committed(bucket, &meta_key).await? {
             Some(meta) => Ok(Committed { new: false, meta }),
@@ -57,18 +65,34 @@ pub async fn committed(bucket: &Bucket, meta_key: &str) -> Result<Option<Meta>, 
     }
 }
 
-async fn put_file(bucket: &Bucket, key: String, content: Content) -> Result<(), Fault> {
+/// Whether there was one before.
+async fn put_file(bucket: &Bucket, key: String, content: Content) -> Result<Put, Fault> {
     match &content {
         Content::Held(bytes) => {
-            if bucket.put_create(&key, bytes.clone()).await? == Put::Created || same(bucket, &key, &content).await? {
-                return Ok(());
+            let put = bucket.put_create(&key, bytes.clone()).await?;
+            if put == Put::AlreadyExists {
+                bucket.put(&key, bytes.clone()).await?;
             }
-            bucket.put(&key, bytes.clone()).await
+            Ok(put)
         }
         // Stores do not offer create-only for objects in parts.
-        Content::Spilled(_) if same(bucket, &key, &content).await? => Ok(()),
-        Content::Spilled(file) => bucket.put_parts(&key, file.len(), parts(content.clone())).await,
+        Content::Spilled(_) if same(bucket, &key, &content).await? => Ok(Put::AlreadyExists),
+        Content::Spilled(file) => {
+            bucket.put_parts(&key, file.len(), parts(content.clone())).await?;
+            Ok(Put::Created)
+        }
     }
+}
+
+/// Puts files that were taken away while the block was not committed: nobody does from now on.
+async fn put_back(bucket: &Bucket, written: &Written) -> Result<(), Fault> {
+    for (name, content) in &written.files {
+        let key = written.meta.key(name);
+        if bucket.head(&key).await?.is_none_or(|object| object.bytes != content.len()) {
+            put_file(bucket, key, content.clone()).await?;
+        }
+    }
+    Ok(())
 }
 
 /// Whether an object has this content.

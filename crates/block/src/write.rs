@@ -168,6 +168,7 @@ impl Writer<'_> {
             origin: block.origin.clone(),
             sources: block.sources.clone(),
             origins: block.origins.clone(),
+            deletions: Vec::new(),
             stats: Stats {
                 series: datasets.iter().map(|d| d.rows.series.1).sum(),
                 profiles: datasets.iter().map(|d| d.rows.profiles.1).sum(),

@@ -20,6 +20,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use flamestore_block::meta::MAX_DELETIONS;
 use flamestore_block::read::source::{DatasetSource, Source};
 use flamestore_block::ulid::block_id;
 use flamestore_block::write::stream::{DatasetStream, FnNodeRow, FunctionRow, LocationRow, Pass, Profiles, StackRow};
@@ -99,9 +100,13 @@ pub async fn merge(
     };
     let source_bytes = blocks.iter().map(|block| block.meta().stats.bytes).sum();
     let (counted, folder) = (memory.clone(), spill.clone());
+    let left_out = left_out(&blocks, deletions);
     let (written, cpu) = blocking(move || {
         let start = cpu::of_this_thread();
-        let written = write(&sources, &meta, &folder, &counted)?;
+        let mut written = write(&sources, &meta, &folder, &counted)?;
+        if let Some(written) = &mut written {
+            written.meta.deletions = left_out;
+        }
         drop(held);
         Ok((written, cpu::of_this_thread().saturating_sub(start)))
     })
@@ -136,6 +141,13 @@ impl Drop for Stop {
     fn drop(&mut self) {
         self.0.stop();
     }
+}
+
+/// The requests whose profiles no source shows any more.
+fn left_out(sources: &[&Block], deletions: &BTreeSet<Ulid>) -> Vec<Ulid> {
+    let before = sources.iter().flat_map(|block| &block.meta().deletions);
+    let all: BTreeSet<Ulid> = before.chain(deletions).copied().collect();
+    all.iter().skip(all.len().saturating_sub(MAX_DELETIONS)).copied().collect()
 }
 
 fn id_of(sources: &[&Block], tenant: &TenantId, level: u32, deletions: &BTreeSet<Ulid>) -> Ulid {

@@ -130,6 +130,7 @@ mod tests {
             origin: Origin { ingester: "i".into(), epoch: id as u64 },
             sources: vec![],
             origins: vec![],
+            deletions: vec![],
             stats: flamestore_block::meta::Stats { series: 1, profiles: 10, samples: 1000, bytes: 5000 },
             datasets: vec![],
             files: vec![],

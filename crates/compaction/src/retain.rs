@@ -68,6 +68,7 @@ mod tests {
             origin: Origin::default(),
             sources: vec![],
             origins: vec![],
+            deletions: vec![],
             stats: Stats { bytes, ..Stats::default() },
             datasets: vec![],
             files: vec![],

@@ -1,15 +1,15 @@
 //! The store of one process: push, query, flush, from the first start to the last.
 
-use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use flamestore_api::{Answer, Ingester, PushedProfile, Reader};
-use flamestore_block::{BlockCache, Hidden, Meta, Ulid};
+use flamestore_block::{BlockCache, Ulid};
 use flamestore_clock::{Chance, Clock};
 use flamestore_flamegraph::heatmap::ObservedSeries;
 use flamestore_flamegraph::{ProfileMerge, Tree};
+use flamestore_index::Snapshot;
 use flamestore_model::{Fault, FaultId, QueryCost, Select, SeriesInfo, SeriesPoints, TenantId, TimeRange, TreeQuery};
 use flamestore_objstore::Bucket;
 use flamestore_wal::Wal;
@@ -153,10 +153,12 @@ impl Engine {
         self.started()?.flush_now().await
     }
 
-    /// What a compaction has done: queries that start from now on read `added` instead of `removed`, those under way go on
-    /// with what they have. Blocks that this store does not know are no fault: another one may have flushed them.
-    pub fn replace_blocks(&self, tenant: &TenantId, added: Vec<Meta>, removed: &[Ulid]) -> Result<(), Fault> {
-        self.started()?.replace(tenant, added, removed)
+    /// Which blocks count now, and what of them was deleted on request: queries that start from now on read these and what
+    /// was flushed since, those under way go on with what they have.
+    ///
+    /// Snapshots must come in the order in which they were written. Listed blocks must be there.
+    pub fn follow(&self, tenant: &TenantId, now: &Snapshot) -> Result<(), Fault> {
+        self.started()?.follow(tenant, now)
     }
 
     /// The blocks of a tenant that queries read.
@@ -164,15 +166,14 @@ impl Engine {
         self.store.get().map(|store| store.block_ids(tenant)).unwrap_or_default()
     }
 
+    /// The blocks of a tenant that are being written, or may be: what the log has and no block yet.
+    pub fn blocks_to_come(&self, tenant: &TenantId) -> Vec<Ulid> {
+        self.store.get().map(|store| store.to_come(tenant)).unwrap_or_default()
+    }
+
     /// What this store is called, as long as its data folder lives. `None` before the start.
     pub fn name(&self) -> Option<&str> {
         self.store.get().map(|store| store.ingester.as_str())
-    }
-
-    /// What was deleted on request and still stands in blocks: queries that start from now on leave it out.
-    pub fn hide(&self, tenant: &TenantId, by_block: &HashMap<Ulid, Arc<[Hidden]>>) -> Result<(), Fault> {
-        self.started()?.hide(tenant, by_block);
-        Ok(())
     }
 
     /// `Ok` while pushes and queries are served.

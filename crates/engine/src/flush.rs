@@ -9,7 +9,6 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use fail::fail_point;
-use flamestore_block::ulid::block_id;
 use flamestore_block::{
     Block, BlockMeta, DatasetInput, Origin, ProfileInput, SeriesInput, Written, upload, write_block,
 };
@@ -91,10 +90,7 @@ impl Store {
         let Some(heads) = epoch.get(tenant) else { return Ok(()) };
         fail_point!("engine-before-block", |_| Err(Fault::unavailable("injected")));
         let block = BlockMeta {
-            ulid: block_id(
-                epoch.number,
-                &[self.ingester.as_bytes(), &epoch.number.to_le_bytes(), tenant.as_str().as_bytes()],
-            ),
+            ulid: self.block_of(epoch, tenant),
             tenant: tenant.clone(),
             level: 0,
             origin: Origin { ingester: self.ingester.clone(), epoch: epoch.number },

@@ -1,11 +1,13 @@
 //! What a running store is made of, and its one lock: which epochs are in memory and which blocks are committed.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use flamestore_block::{Block, BlockCache, Hidden, Meta, Ulid};
+use flamestore_block::ulid::block_id;
+use flamestore_block::{Block, BlockCache, Meta, Origin, Ulid};
 use flamestore_clock::Clock;
+use flamestore_index::hidden;
 use flamestore_model::{Fault, TenantId};
 use flamestore_objstore::Bucket;
 use flamestore_wal::Wal;
@@ -113,32 +115,63 @@ impl Store {
     pub(crate) fn swap(&self, epoch: &Epoch, tenant: &TenantId, block: Option<Arc<Block>>) {
         let heads = {
             let mut state = self.state.write();
-            if let Some(block) = block {
+            let heads = epoch.remove(tenant);
+            // Without heads the index was faster: it has shown this block, or the one that holds it now.
+            if let Some(block) = block.filter(|_| heads.is_some()) {
                 self.lately.add(tenant, block.meta().ulid);
                 let of_tenant = state.blocks.entry(tenant.clone()).or_default();
                 Arc::make_mut(&mut of_tenant.blocks).push(block);
             }
-            epoch.remove(tenant)
+            heads
         };
         // Freeing a head takes time: not under the lock.
         drop(heads);
     }
 
-    /// From blocks to those that replace them: one step for whoever takes a snapshot.
-    pub(crate) fn replace(&self, tenant: &TenantId, added: Vec<Meta>, removed: &[Ulid]) -> Result<(), Fault> {
-        let open = |meta| Block::open(self.bucket.clone(), tenant.clone(), Arc::new(meta), self.cache.clone());
-        let added = added.into_iter().map(|meta| open(meta).map(Arc::new)).collect::<Result<Vec<_>, _>>()?;
-        let mut state = self.state.write();
-        let of_tenant = state.blocks.entry(tenant.clone()).or_default();
-        let mut blocks: Vec<_> =
-            of_tenant.blocks.iter().filter(|b| !removed.contains(&b.meta().ulid)).cloned().collect();
-        for block in added {
-            if !blocks.iter().any(|known| known.meta().ulid == block.meta().ulid) {
-                blocks.push(block);
+    /// Reads what the index lists from now on, and what was flushed since: one step for whoever takes a snapshot.
+    ///
+    /// Heads whose block the index knows go too: it was committed, though this store was never told so, and may be part of
+    /// a larger one by now.
+    pub(crate) fn follow(&self, tenant: &TenantId, now: &flamestore_index::Snapshot) -> Result<(), Fault> {
+        let hidden = hidden(now);
+        let open =
+            |meta: &Meta| Block::open(self.bucket.clone(), tenant.clone(), meta.clone().into(), self.cache.clone());
+        let origins: HashSet<&Origin> =
+            now.blocks.iter().flat_map(Meta::origins).chain(now.dead.iter().flat_map(|d| &d.origins)).collect();
+        let counts = |meta: &Meta| {
+            let flushed_since = meta.level == 0 && !now.is_dead(meta.ulid) && !origins.contains(&meta.origin);
+            flushed_since || now.block(meta.ulid).is_some()
+        };
+        let (mut removed, mut known, mut blocks) = (Vec::new(), HashSet::new(), Vec::with_capacity(now.blocks.len()));
+        let heads: Vec<_> = {
+            let mut state = self.state.write();
+            let before = state.blocks.get(tenant).cloned().unwrap_or_default();
+            for block in before.blocks.iter() {
+                let meta = block.meta();
+                if counts(meta) {
+                    known.insert(meta.ulid);
+                    blocks.push(block.clone());
+                } else {
+                    removed.push(meta.ulid);
+                }
             }
-        }
-        of_tenant.blocks = Arc::new(blocks);
-        self.lately.forget(tenant, removed);
+            for meta in now.blocks.iter().filter(|meta| !known.contains(&meta.ulid)) {
+                blocks.push(Arc::new(open(meta)?));
+            }
+            for block in &mut blocks {
+                let hidden = hidden.get(&block.meta().ulid).cloned().unwrap_or_default();
+                *block = Arc::new(block.hiding(hidden));
+            }
+            if !blocks.is_empty() || !before.blocks.is_empty() {
+                state.blocks.insert(tenant.clone(), TenantBlocks { blocks: Arc::new(blocks), ..before });
+            }
+            let flushed = |epoch: &&Arc<Epoch>| {
+                origins.contains(&Origin { ingester: self.ingester.clone(), epoch: epoch.number })
+            };
+            state.flushing.iter().filter(flushed).filter_map(|epoch| epoch.remove(tenant)).collect()
+        };
+        self.lately.forget(tenant, &removed);
+        drop(heads);
         Ok(())
     }
 
@@ -147,16 +180,15 @@ impl Store {
         state.blocks.get(tenant).map(|b| b.blocks.iter().map(|b| b.meta().ulid).collect()).unwrap_or_default()
     }
 
-    /// Leaves these profiles out of their blocks, and no others of the tenant's.
-    pub(crate) fn hide(&self, tenant: &TenantId, by_block: &HashMap<Ulid, Arc<[Hidden]>>) {
-        let mut state = self.state.write();
-        if let Some(of_tenant) = state.blocks.get_mut(tenant) {
-            let hiding = |block: &Arc<Block>| {
-                let hidden = by_block.get(&block.meta().ulid).cloned().unwrap_or_default();
-                Arc::new(block.hiding(hidden))
-            };
-            of_tenant.blocks = Arc::new(of_tenant.blocks.iter().map(hiding).collect());
-        }
+    /// The blocks that heads will become, or are about to.
+    pub(crate) fn to_come(&self, tenant: &TenantId) -> Vec<Ulid> {
+        let state = self.state.read();
+        state.flushing.iter().chain([&state.current]).map(|epoch| self.block_of(epoch, tenant)).collect()
+    }
+
+    /// The same at each attempt.
+    pub(crate) fn block_of(&self, epoch: &Epoch, tenant: &TenantId) -> Ulid {
+        block_id(epoch.number, &[self.ingester.as_bytes(), &epoch.number.to_le_bytes(), tenant.as_str().as_bytes()])
     }
 
     /// Forgets an epoch that is in blocks altogether.

@@ -8,11 +8,13 @@
 
 pub mod cover;
 pub mod hidden;
+pub mod request;
 pub mod snapshot;
 pub mod store;
 pub mod view;
 
 pub use hidden::hidden;
+pub use request::Request;
 pub use snapshot::{Dead, Deletion, Quarantined, Snapshot, Why};
 pub use store::Index;
 pub use view::View;

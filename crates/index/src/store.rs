@@ -165,11 +165,13 @@ impl Index {
     }
 
     /// The newest snapshot before a damaged one that can be read: what it says of blocks is out of date, but what was
-    /// deleted stays deleted.
+    /// deleted stays deleted. Asked for by name, since no listing is believed.
     pub(crate) async fn older(&self, than: u64) -> Result<Option<Snapshot>, Fault> {
-        for (seq, _) in self.numbers().await?.into_iter().rev().filter(|(seq, _)| *seq < than) {
-            if let Some(Found { snapshot: Ok(snapshot), .. }) = self.read(seq).await? {
-                return Ok(Some(snapshot));
+        for seq in (1..than).rev() {
+            match self.read(seq).await? {
+                Some(Found { snapshot: Ok(snapshot), .. }) => return Ok(Some(snapshot)),
+                Some(_) => {}
+                None => break,
             }
         }
         Ok(None)
@@ -187,7 +189,7 @@ impl Index {
     /// whether it was written. Without a change nothing is written.
     ///
     /// A latest snapshot that is damaged, or of which there is none, is replaced by `base`, which whoever calls has made from the
-    /// blocks.
+    /// blocks: it must be of the same number, since what others have changed after it would be lost.
     pub async fn edit(
         &self,
         base: &Snapshot,
@@ -198,6 +200,11 @@ impl Index {
             let Latest { seq, snapshot, .. } = self.latest().await?;
             let (before, made) = match snapshot {
                 Ok(found) if seq > 0 => (found, false),
+                Err(fault) if base.seq != seq => {
+                    let told =
+                        "the index was damaged meanwhile: it is made again from the blocks; the call can be repeated";
+                    return Err(Fault::unavailable(told).caused_by(fault));
+                }
                 _ => (Snapshot { seq, ..base.clone() }, seq > 0 || !base.blocks.is_empty()),
             };
             let mut next = before.clone();
@@ -317,6 +324,9 @@ pub(crate) mod tests {
         assert!(index.latest().await.unwrap().snapshot.is_err());
         let mut base = Snapshot::empty("t");
         base.add(meta(7, 0));
+        let of_before = index.edit(&base, |_| Ok(())).await;
+        assert_eq!(of_before.unwrap_err().kind, Kind::Unavailable, "it may lack what the damaged one had");
+        base.seq = 1;
         let now = index.edit(&base, |_| Ok(())).await.unwrap();
         assert_eq!((now.seq, now.block(Ulid(7)).is_some()), (2, true));
         assert!(index.latest().await.unwrap().snapshot.is_ok());

@@ -1,6 +1,6 @@
 //! What is in the bucket now: the index, and what the listing adds to it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use flamestore_block::meta::meta_key;
 use flamestore_block::{Meta, Origin, Ulid};
@@ -8,6 +8,7 @@ use flamestore_model::{Fault, Kind};
 use futures::{StreamExt, TryStreamExt};
 
 use crate::cover::cover;
+use crate::request::Request;
 use crate::snapshot::{Snapshot, Why};
 use crate::store::{Index, Latest};
 
@@ -22,12 +23,15 @@ pub struct View {
     pub bytes: u64,
     /// Of `live`, those that the snapshot in the bucket does not list.
     pub unlisted: usize,
-    /// Compacted, but in no list: a compaction that did not come to its end.
+    /// In no list, and they count for nothing: of a compaction that did not come to its end, or flushed again by somebody who did
+    /// not know that they had been.
     pub orphans: Vec<Meta>,
     /// Folders without a `meta.json`: never committed, or half deleted.
     pub partial: Vec<Ulid>,
     /// Blocks whose `meta.json` cannot be read. What they hold is missing in answers.
     pub unreadable: Vec<(Ulid, Fault)>,
+    /// Blocks that the snapshot lists and the bucket does not have. What they held is missing in answers.
+    pub gone: BTreeSet<Ulid>,
     /// Why the index had to be made again from the blocks.
     pub damaged: Option<Fault>,
 }
@@ -51,19 +55,27 @@ impl Index {
     pub async fn view_knowing(&self, known: impl IntoIterator<Item = Ulid>, parallel: usize) -> Result<View, Fault> {
         let Latest { seq, bytes, snapshot } = self.latest().await?;
         let mut candidates: BTreeSet<Ulid> = known.into_iter().collect();
+        let mut requests: BTreeMap<Ulid, Request> = BTreeMap::new();
         let (snapshot, damaged) = match snapshot {
             Ok(snapshot) => (snapshot, None),
             Err(fault) => {
                 let mut made = Snapshot { seq, ..Snapshot::empty(self.tenant().as_str()) };
                 if let Some(older) = self.older(seq).await? {
                     candidates.extend(older.blocks.iter().map(|b| b.ulid));
-                    made.deletions = older.deletions;
+                    requests.extend(older.deletions.iter().map(|d| (d.id, Request::of(d, &older))));
                     // What was taken away on purpose does not come back. What was compacted may have to.
                     made.dead = older.dead.into_iter().filter(|d| d.why != Why::Compaction).collect();
+                    made.quarantined = older.quarantined;
                 }
                 (made, Some(fault))
             }
         };
+        let rebuild = damaged.is_some() || seq == 0;
+        if rebuild {
+            for id in self.kept().await? {
+                requests.extend(self.request(id).await?.map(|request| (id, request)));
+            }
+        }
         let folders: BTreeSet<Ulid> = self
             .bucket()
             .list_dirs(&format!("{}/blocks", self.tenant()))
@@ -96,7 +108,6 @@ impl Index {
             .try_collect()
             .await?;
 
-        let rebuild = damaged.is_some() || seq == 0;
         let mut view = View {
             live: vec![],
             snapshot,
@@ -105,6 +116,7 @@ impl Index {
             orphans: vec![],
             partial: vec![],
             unreadable: vec![],
+            gone,
             damaged,
         };
         let mut unlisted = Vec::new();
@@ -127,14 +139,21 @@ impl Index {
                 view.snapshot.add(meta.clone());
                 view.snapshot.kill(meta.ulid, Why::Compaction, self.clock().now_millis());
             }
+            view.snapshot.deletions = requests.into_values().map(|request| request.over(&view.live)).collect();
+            view.snapshot.deletions.sort_by_key(|d| (d.asked_ms, d.id));
+            view.snapshot.quarantined.retain(|q| view.live.iter().any(|meta| meta.ulid == q.ulid));
         } else {
-            // A compacted block counts once it is listed; a flushed one at once.
-            let (flushed, compacted) = unlisted.into_iter().partition(|m: &Meta| m.level == 0);
+            // A compacted block counts once it is listed; a flushed one at once, unless it came late and a listed one has its
+            // profiles already.
+            let listed: HashSet<&Origin> = view.snapshot.blocks.iter().flat_map(Meta::origins).collect();
+            let dead: HashSet<&Origin> = view.snapshot.dead.iter().flat_map(|d| &d.origins).collect();
+            let is_new = |m: &Meta| m.level == 0 && !listed.contains(&m.origin) && !dead.contains(&m.origin);
+            let (flushed, orphans) = unlisted.into_iter().partition(is_new);
             view.live = flushed;
             view.unlisted = view.live.len();
-            view.orphans = compacted;
+            view.orphans = orphans;
             for listed in &view.snapshot.blocks {
-                if gone.contains(&listed.ulid) {
+                if view.gone.contains(&listed.ulid) {
                     let (tenant, block) = (self.tenant(), listed.ulid);
                     tracing::error!(%tenant, %block, "a block that the index lists is gone: what it held is missing");
                 } else {
@@ -197,35 +216,56 @@ pub(crate) mod tests {
             origin: Origin { ingester: "i".into(), epoch: id as u64 },
             sources: vec![],
             origins: vec![],
+            deletions: vec![],
             stats: Default::default(),
             datasets: vec![],
             files: vec![],
         }
     }
 
-    #[tokio::test]
-    async fn what_was_deleted_outlives_a_damaged_index() {
-        let w = World::new();
-        w.commit(&meta(1, 0)).await;
-        let deletion = Deletion {
-            id: Ulid(9),
+    fn deletion(id: u128, blocks: &[u128]) -> Deletion {
+        Deletion {
+            id: Ulid(id),
             selector: "{a=\"b\"}".into(),
             from_nanos: 0,
             until_nanos: 5,
-            asked_ms: 1,
-            blocks: vec![Ulid(1)],
+            asked_ms: id as i64,
+            blocks: blocks.iter().map(|id| Ulid(*id)).collect(),
             replaced: vec![],
-        };
+        }
+    }
+
+    #[tokio::test]
+    async fn what_was_deleted_outlives_a_damaged_index_from_the_snapshot_before_and_from_its_own_object() {
+        let w = World::new();
+        w.commit(&meta(1, 0)).await;
+        w.commit(&meta(2, 0)).await;
         let base = w.index.view(4).await.unwrap().snapshot;
-        let with_it = |s: &mut Snapshot| {
-            s.deletions = vec![deletion.clone()];
-            Ok(())
-        };
-        w.index.edit(&base, with_it).await.unwrap();
-        w.bucket.put("t/index/00000000000000000002.json.zst", b"?".as_slice().into()).await.unwrap();
-        let view = w.index.view(4).await.unwrap();
-        assert!(view.damaged.is_some());
-        assert_eq!(view.snapshot.deletions, [deletion]);
+        for (seq, asked) in [(1, deletion(8, &[1])), (2, deletion(9, &[1, 2]))] {
+            let with_it = |s: &mut Snapshot| {
+                s.deletions.push(asked.clone());
+                Ok(())
+            };
+            let listed = w.index.edit(&base, with_it).await.unwrap();
+            assert_eq!(listed.seq, seq);
+            if seq == 2 {
+                w.index.keep(&Request::of(&asked, &listed)).await.unwrap();
+            }
+        }
+        // Committed by a compaction that knew of neither.
+        w.commit(&compacted(10, 1, &[&meta(1, 0), &meta(2, 0)])).await;
+        for seq in [2, 1] {
+            w.bucket.put(&format!("t/index/{seq:020}.json.zst"), b"?".as_slice().into()).await.unwrap();
+            let view = w.index.view(4).await.unwrap();
+            assert!(view.damaged.is_some() && view.live.iter().map(|m| m.ulid.0).eq([10]));
+            let hidden: Vec<_> = view.snapshot.deletions.iter().map(|d| (d.id.0, d.blocks.clone())).collect();
+            let wanted = [(8, vec![Ulid(10)]), (9, vec![Ulid(10)])];
+            assert_eq!(hidden, wanted[usize::from(seq == 1)..], "snapshot {seq} is damaged");
+        }
+        for key in [1, 2].map(|seq| format!("t/index/{seq:020}.json.zst")) {
+            w.bucket.delete(&key).await.unwrap();
+        }
+        assert_eq!(w.index.view(4).await.unwrap().snapshot.deletions.len(), 1, "all of the index is gone");
     }
 
     pub(crate) fn compacted(id: u128, level: u32, sources: &[&Meta]) -> Meta {
@@ -282,6 +322,11 @@ pub(crate) mod tests {
         w.commit(&ab).await;
         let view = w.index.view(4).await.unwrap();
         assert_eq!((w.live().await, view.orphans.len()), (vec![1, 2, 3], 1));
+        // The same flush once more, under another name.
+        let again = Meta { ulid: Ulid(4), ..a.clone() };
+        w.commit(&again).await;
+        assert_eq!((w.live().await, w.index.view(4).await.unwrap().orphans.len()), (vec![1, 2, 3], 2));
+        w.bucket.delete(&again.key("meta.json")).await.unwrap();
         w.index
             .edit(&view.snapshot, |s| {
                 assert!(s.kill(Ulid(1), Why::Compaction, 5) && s.kill(Ulid(2), Why::Compaction, 5));

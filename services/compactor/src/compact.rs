@@ -32,7 +32,7 @@ impl Compactor {
             let (mut failed, mut done) = (None, 0);
             // Made before anything is awaited: the compiler then sees that the whole can be sent to another thread.
             let running: Vec<_> =
-                free.into_iter().map(|job| Box::pin(self.leased(&index, &view.snapshot, job, &held))).collect();
+                free.into_iter().map(|job| Box::pin(self.leased(&index, &view, job, &held))).collect();
             let mut running = futures::stream::iter(running).buffer_unordered(self.config.concurrency.max(1));
             while let Some(ended) = running.next().await {
                 match ended {
@@ -63,7 +63,7 @@ impl Compactor {
     }
 
     /// Does a job that nobody else does. Returns how many were done.
-    async fn leased(&self, index: &Index, base: &Snapshot, job: Job, held: &Held) -> Result<usize, Fault> {
+    async fn leased(&self, index: &Index, view: &View, job: Job, held: &Held) -> Result<usize, Fault> {
         let Some(lease) = Box::pin(self.lease(index.tenant(), &job, held)).await else {
             self.left(index.tenant(), &job);
             return Ok(0);
@@ -74,7 +74,7 @@ impl Compactor {
         };
         let ended = tokio::select! {
             biased;
-            ended = Box::pin(self.attempt(index, base, job)) => ended,
+            ended = Box::pin(self.attempt(index, view, job)) => ended,
             () = renewing => Ok(()),
         };
         if ended.is_err() {
@@ -88,10 +88,10 @@ impl Compactor {
         self.parts.observer.lease_conflict(tenant);
     }
 
-    async fn attempt(&self, index: &Index, base: &Snapshot, job: Job) -> Result<(), Fault> {
+    async fn attempt(&self, index: &Index, view: &View, job: Job) -> Result<(), Fault> {
         self.parts.observer.compaction_started();
         let started = self.parts.clock.monotonic_nanos();
-        match Box::pin(self.run_job(index, base, &job)).await {
+        match Box::pin(self.run_job(index, view, &job)).await {
             Ok(None) => Ok(()),
             Ok(Some(made)) => {
                 let took = Duration::from_nanos(self.parts.clock.monotonic_nanos().saturating_sub(started));
@@ -107,7 +107,7 @@ impl Compactor {
             Err(fault) => {
                 self.parts.observer.compaction_failed(index.tenant(), &fault);
                 if fault.kind == Kind::Corrupt {
-                    return Box::pin(self.quarantine(index, base, &job, fault)).await;
+                    return Box::pin(self.quarantine(index, view, &job, fault)).await;
                 }
                 tracing::warn!(
                     target: "compactor", tenant = %index.tenant(), %fault,
@@ -119,8 +119,8 @@ impl Compactor {
     }
 
     /// `None`: every profile of the sources was deleted.
-    async fn run_job(&self, index: &Index, base: &Snapshot, job: &Job) -> Result<Option<Meta>, Fault> {
-        let tenant = index.tenant();
+    async fn run_job(&self, index: &Index, view: &View, job: &Job) -> Result<Option<Meta>, Fault> {
+        let (tenant, base) = (index.tenant(), &view.snapshot);
         let hidden = hidden(base);
         let mut sources = Vec::with_capacity(job.sources.len());
         for meta in &job.sources {
@@ -133,7 +133,7 @@ impl Compactor {
             Some(written) => Some(upload(&self.parts.bucket, tenant, &written).await?.meta),
             None => None,
         };
-        self.commit(index, base, &job.sources, &deletions, made).await
+        self.commit(index, view, &job.sources, &deletions, made).await
     }
 
     /// `None`: nothing is left.
@@ -160,48 +160,45 @@ impl Compactor {
     async fn commit(
         &self,
         index: &Index,
-        base: &Snapshot,
+        view: &View,
         sources: &[Meta],
         deletions: &BTreeSet<Ulid>,
         made: Option<Meta>,
     ) -> Result<Option<Meta>, Fault> {
         let why = if made.is_some() { Why::Compaction } else { Why::Deletion };
         let now_ms = self.parts.clock.now_millis();
-        index
-            .edit(base, |snapshot| {
-                if made.as_ref().is_some_and(|made| snapshot.block(made.ulid).is_some()) {
-                    return Ok(());
-                }
-                if let Some(gone) = sources.iter().find(|s| snapshot.is_dead(s.ulid)) {
-                    return Err(Fault::new(
-                        Kind::Conflict,
-                        format!("block {} was replaced or removed meanwhile: another compactor runs", gone.ulid),
-                    ));
-                }
-                let asked = sources.iter().flat_map(|s| snapshot.deletions_of(s.ulid));
-                if let Some(late) = asked.map(|d| d.id).find(|id| !deletions.contains(id)) {
-                    return Err(Fault::new(
-                        Kind::Conflict,
-                        format!("deletion {late} was asked for meanwhile: the compaction is done again"),
-                    ));
-                }
-                for source in sources {
-                    // A flushed block need not be listed yet.
-                    snapshot.add(source.clone());
-                    snapshot.kill(source.ulid, why, now_ms);
-                }
-                made.iter().for_each(|made| snapshot.add(made.clone()));
-                Ok(())
-            })
-            .await?;
-        let removed: Vec<Ulid> = sources.iter().map(|s| s.ulid).collect();
-        removed.iter().for_each(|_| self.parts.observer.marked(index.tenant(), why));
-        self.parts.follower.replaced(index.tenant(), made.iter().cloned().collect(), &removed);
+        self.edit(index, view, |snapshot| {
+            if made.as_ref().is_some_and(|made| snapshot.block(made.ulid).is_some()) {
+                return Ok(());
+            }
+            if let Some(gone) = sources.iter().find(|s| snapshot.is_dead(s.ulid)) {
+                return Err(Fault::new(
+                    Kind::Conflict,
+                    format!("block {} was replaced or removed meanwhile: another compactor runs", gone.ulid),
+                ));
+            }
+            let asked = sources.iter().flat_map(|s| snapshot.deletions_of(s.ulid));
+            if let Some(late) = asked.map(|d| d.id).find(|id| !deletions.contains(id)) {
+                return Err(Fault::new(
+                    Kind::Conflict,
+                    format!("deletion {late} was asked for meanwhile: the compaction is done again"),
+                ));
+            }
+            for source in sources {
+                // A flushed block need not be listed yet.
+                snapshot.add(source.clone());
+                snapshot.kill(source.ulid, why, now_ms);
+            }
+            made.iter().for_each(|made| snapshot.add(made.clone()));
+            Ok(())
+        })
+        .await?;
+        sources.iter().for_each(|_| self.parts.observer.marked(index.tenant(), why));
         Ok(made)
     }
 
     /// Finds the sources that cannot be read and leaves them out from now on: they block no other.
-    async fn quarantine(&self, index: &Index, base: &Snapshot, job: &Job, fault: Fault) -> Result<(), Fault> {
+    async fn quarantine(&self, index: &Index, view: &View, job: &Job, fault: Fault) -> Result<(), Fault> {
         let mut bad = Vec::new();
         for meta in &job.sources {
             // Twice: the damage may be on the way.
@@ -226,7 +223,7 @@ impl Compactor {
             bad.iter().for_each(|(ulid, fault)| snapshot.quarantine(*ulid, fault, now_ms));
             Ok(())
         };
-        index.edit(base, edit).await.map(drop)
+        self.edit(index, view, edit).await.map(drop)
     }
 
     /// Why a block cannot be read, if it cannot.

@@ -6,7 +6,7 @@
 
 use flamestore_block::Ulid;
 use flamestore_block::ulid::block_id;
-use flamestore_index::{Deletion, Snapshot, hidden};
+use flamestore_index::{Deletion, Index, Request, Snapshot, View};
 use flamestore_model::{Fault, FaultId, Selector, TenantId, TimeRange};
 use serde::Serialize;
 
@@ -106,8 +106,8 @@ impl Compactor {
             blocks: touched,
             replaced: Vec::new(),
         };
-        let edited = index
-            .edit(&view.snapshot, |snapshot| {
+        let edited = self
+            .edit(&index, &view, |snapshot| {
                 if snapshot.deletions.iter().any(|d| d.id == deletion.id) {
                     return Ok(());
                 }
@@ -130,12 +130,39 @@ impl Compactor {
                 Ok(())
             })
             .await?;
-        self.parts.follower.hidden(tenant, hidden(&edited));
+        index.keep(&Request::of(&deletion, &edited)).await?;
         tracing::info!(
             target: "compactor", %tenant, deletion = %deletion.id, selector, blocks = deletion.blocks.len(),
             "compactor: deletion on request: hidden from queries"
         );
         Ok(Receipt::of(&deletion, &edited))
+    }
+
+    /// Each request stands in the index and in an object of its own: what one of them has lost is in the other.
+    pub(crate) async fn keep_requests(&self, index: &Index, view: &View) -> Result<(), Fault> {
+        let kept = index.kept().await?;
+        let listed = &view.snapshot;
+        for deletion in listed.deletions.iter().filter(|d| !kept.contains(&d.id)) {
+            index.keep(&Request::of(deletion, listed)).await?;
+        }
+        let mut lost = Vec::new();
+        for id in kept.into_iter().filter(|id| listed.deletions.iter().all(|d| d.id != *id)) {
+            lost.extend(index.request(id).await?);
+        }
+        if lost.is_empty() {
+            return Ok(());
+        }
+        let edit = |snapshot: &mut Snapshot| {
+            view.live.iter().for_each(|meta| snapshot.add(meta.clone()));
+            for request in &lost {
+                if snapshot.deletions.iter().all(|d| d.id != request.id) {
+                    snapshot.deletions.push(request.clone().over(&snapshot.blocks));
+                }
+            }
+            snapshot.deletions.sort_by_key(|d| (d.asked_ms, d.id));
+            Ok(())
+        };
+        self.edit(index, view, edit).await.map(drop)
     }
 
     /// The requests of a tenant, the newest first.
@@ -145,13 +172,8 @@ impl Compactor {
     }
 }
 
-/// Forgets receipts that nobody will ask for any more.
-pub(crate) fn forget_old(snapshot: &mut Snapshot, now_ms: i64) {
-    let done: Vec<Ulid> = snapshot
-        .deletions
-        .iter()
-        .filter(|d| d.asked_ms < now_ms - KEEP_RECEIPTS_MS && Receipt::of(d, snapshot).state == State::Done)
-        .map(|d| d.id)
-        .collect();
-    snapshot.deletions.retain(|d| !done.contains(&d.id));
+/// Receipts that nobody will ask for any more.
+pub(crate) fn old(snapshot: &Snapshot, now_ms: i64) -> Vec<Ulid> {
+    let old = |d: &&Deletion| d.asked_ms < now_ms - KEEP_RECEIPTS_MS && Receipt::of(d, snapshot).state == State::Done;
+    snapshot.deletions.iter().filter(old).map(|d| d.id).collect()
 }

@@ -1,21 +1,18 @@
 //! What the compactor tells: to whoever reads blocks, and to whoever counts.
 
-use std::collections::HashMap;
-use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use flamestore_block::{Hidden, Meta, Ulid};
+use flamestore_block::{Meta, Ulid};
 use flamestore_compaction::Cost;
-use flamestore_index::Why;
+use flamestore_index::{Snapshot, Why};
 use flamestore_model::{Fault, TenantId};
 
 /// Reads blocks, and is told which ones count.
 pub trait Follow: Send + Sync {
-    /// From now on `added` stand for `removed`. Told after it has become so in the bucket.
-    fn replaced(&self, tenant: &TenantId, added: Vec<Meta>, removed: &[Ulid]);
-    /// From now on these profiles of these blocks are not shown; those of other blocks of the tenant all are.
-    fn hidden(&self, tenant: &TenantId, by_block: HashMap<Ulid, Arc<[Hidden]>>);
+    /// From now on the blocks that this lists count, without what it says was deleted from them, and what was flushed since.
+    /// Told after it has become so in the bucket, in the order of the snapshots; listed blocks that are gone are left out.
+    fn follow(&self, tenant: &TenantId, now: &Snapshot);
 }
 
 /// The store beside the compactor: it holds profiles that are not in blocks yet, and knows the blocks that it has made.
@@ -26,6 +23,11 @@ pub trait Flush: Send + Sync {
 
     /// Blocks of a tenant that it answers from. They are looked for by name, in case a listing does not show them yet.
     fn blocks(&self, _tenant: &TenantId) -> Vec<Ulid> {
+        Vec::new()
+    }
+
+    /// Blocks of a tenant that it may be writing, now or when it tries again.
+    fn blocks_to_come(&self, _tenant: &TenantId) -> Vec<Ulid> {
         Vec::new()
     }
 
@@ -86,6 +88,5 @@ pub struct Silent;
 
 impl Observe for Silent {}
 impl Follow for Silent {
-    fn replaced(&self, _: &TenantId, _: Vec<Meta>, _: &[Ulid]) {}
-    fn hidden(&self, _: &TenantId, _: HashMap<Ulid, Arc<[Hidden]>>) {}
+    fn follow(&self, _: &TenantId, _: &Snapshot) {}
 }

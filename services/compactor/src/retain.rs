@@ -31,18 +31,17 @@ impl Compactor {
     async fn mark(&self, index: &Index, view: &View, going: &[Going]) -> Result<(), Fault> {
         let now_ms = self.parts.clock.now_millis();
         let mut marked = Vec::new();
-        index
-            .edit(&view.snapshot, |snapshot| {
-                marked.clear();
-                view.live.iter().for_each(|meta| snapshot.add(meta.clone()));
-                for gone in going {
-                    if snapshot.kill(gone.ulid, gone.why, now_ms) {
-                        marked.push(*gone);
-                    }
+        self.edit(index, view, |snapshot| {
+            marked.clear();
+            view.live.iter().for_each(|meta| snapshot.add(meta.clone()));
+            for gone in going {
+                if snapshot.kill(gone.ulid, gone.why, now_ms) {
+                    marked.push(*gone);
                 }
-                Ok(())
-            })
-            .await?;
+            }
+            Ok(())
+        })
+        .await?;
         self.told(index.tenant(), &marked);
         Ok(())
     }
@@ -55,8 +54,6 @@ impl Compactor {
             );
             self.parts.observer.marked(tenant, gone.why);
         }
-        let removed: Vec<Ulid> = marked.iter().map(|g| g.ulid).collect();
-        self.parts.follower.replaced(tenant, Vec::new(), &removed);
     }
 
     /// Makes room on a full disk: bytes that are marked already go first, then the oldest blocks of all tenants. They go at
@@ -88,11 +85,25 @@ impl Compactor {
                 continue;
             }
             self.told(index.tenant(), &mine);
+            self.leave_out(index, view, &mine).await?;
             for gone in &mine {
                 self.delete_block(index.tenant(), gone.ulid).await?;
             }
             self.mark_deleted(index, view, &mine).await?;
         }
+        Ok(())
+    }
+
+    /// Whoever reads blocks leaves these out, though the index still has them.
+    async fn leave_out(&self, index: &Index, view: &View, going: &[Going]) -> Result<(), Fault> {
+        let _in_order = self.telling.lock().await;
+        let latest = index.latest().await?;
+        let mut now = latest.snapshot.ok().filter(|s| s.seq > 0).unwrap_or_else(|| view.snapshot.clone());
+        view.live.iter().for_each(|meta| now.add(meta.clone()));
+        for gone in going {
+            now.kill(gone.ulid, gone.why, 0);
+        }
+        self.tell(index, view, now);
         Ok(())
     }
 
@@ -106,6 +117,6 @@ impl Compactor {
             snapshot.dead.retain(|d| !gone.contains(&d.ulid));
             Ok(())
         };
-        index.edit(&view.snapshot, edit).await.map(drop)
+        self.edit(index, view, edit).await.map(drop)
     }
 }

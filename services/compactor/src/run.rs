@@ -10,6 +10,7 @@ use flamestore_index::{Index, Snapshot, View};
 use flamestore_limits::Overrides;
 use flamestore_model::{Fault, TenantId};
 use flamestore_objstore::Bucket;
+use tokio::sync::Mutex;
 use tokio::time::{MissedTickBehavior, interval};
 
 use crate::config::CompactorConfig;
@@ -40,6 +41,8 @@ pub struct Compactor {
     pub(crate) cache: Arc<BlockCache>,
     pub(crate) spill: Spill,
     pub(crate) leases: Leases,
+    /// Held from a change of an index until whoever follows has been told: in the order of the changes.
+    pub(crate) telling: Mutex<()>,
 }
 
 impl Compactor {
@@ -47,7 +50,7 @@ impl Compactor {
     pub fn new(config: CompactorConfig, parts: Parts) -> Self {
         let spill = Spill::new(&config.data_dir);
         let leases = Leases::new(parts.chance.next_u128());
-        Compactor { config, parts, cache: BlockCache::new(CACHE_BYTES), spill, leases }
+        Compactor { config, parts, cache: BlockCache::new(CACHE_BYTES), spill, leases, telling: Mutex::default() }
     }
 
     /// Until `stop`; a compaction under way is left as it is, and done again by the next one.
@@ -133,34 +136,55 @@ impl Compactor {
     async fn clean(&self, tenant: &TenantId) -> Result<(), Fault> {
         let index = self.index(tenant);
         let view = self.view(&index).await?;
+        Box::pin(self.publish(&index, &view)).await?;
         self.retain(&index, &view).await?;
         let view = self.view(&index).await?;
-        self.sweep(&index, &view, false).await?;
+        // What one of these cannot do keeps no other from its work.
+        let requests = Box::pin(self.keep_requests(&index, &view)).await;
+        let swept = self.sweep(&index, &view, false).await;
         let delay = self.parts.overrides.of(tenant).compactor_partial_block_deletion_delay;
-        if let Some(delay) = delay.enabled() {
-            Box::pin(self.sweep_orphans(&index, &view, delay)).await?;
-        }
-        Box::pin(self.sweep_leases(tenant)).await?;
-        Box::pin(self.publish(&index, &view)).await?;
-        index.trim().await?;
+        let orphans = match delay.enabled() {
+            Some(delay) => Box::pin(self.sweep_orphans(&index, &view, delay)).await,
+            None => Ok(()),
+        };
+        let leases = Box::pin(self.sweep_leases(tenant)).await;
+        let trimmed = index.trim().await;
         self.count(tenant, &view);
-        Ok(())
+        requests.and(swept.map(drop)).and(orphans).and(leases.map(drop)).and(trimmed.map(drop))
     }
 
     /// Lists what was flushed since the last snapshot, so that a start finds it whatever a listing shows; writes a sound
-    /// snapshot in place of a damaged one; forgets old receipts.
+    /// snapshot in place of a damaged one; forgets old receipts. Whoever follows learns what others have changed.
     async fn publish(&self, index: &Index, view: &View) -> Result<(), Fault> {
-        let old_receipts = view.snapshot.deletions.iter().any(|d| d.blocks.is_empty());
-        if view.unlisted == 0 && view.damaged.is_none() && !old_receipts {
-            return Ok(());
+        let old = delete::old(&view.snapshot, self.parts.clock.now_millis());
+        for id in &old {
+            index.forget(*id).await?;
         }
-        let now_ms = self.parts.clock.now_millis();
         let edit = |snapshot: &mut Snapshot| {
             view.live.iter().for_each(|meta| snapshot.add(meta.clone()));
-            delete::forget_old(snapshot, now_ms);
+            snapshot.deletions.retain(|d| !old.contains(&d.id));
             Ok(())
         };
-        index.edit(&view.snapshot, edit).await.map(drop)
+        self.edit(index, view, edit).await.map(drop)
+    }
+
+    /// Changes the index, and tells whoever follows what it says now.
+    pub(crate) async fn edit(
+        &self,
+        index: &Index,
+        view: &View,
+        change: impl FnMut(&mut Snapshot) -> Result<(), Fault>,
+    ) -> Result<Snapshot, Fault> {
+        let _in_order = self.telling.lock().await;
+        let edited = Box::pin(index.edit(&view.snapshot, change)).await?;
+        self.tell(index, view, edited.clone());
+        Ok(edited)
+    }
+
+    /// Only while `telling` is held.
+    pub(crate) fn tell(&self, index: &Index, view: &View, mut now: Snapshot) {
+        now.blocks.retain(|meta| !view.gone.contains(&meta.ulid));
+        self.parts.follower.follow(index.tenant(), &now);
     }
 
     fn count(&self, tenant: &TenantId, view: &View) {

@@ -42,24 +42,43 @@ impl Compactor {
                 snapshot.dead.retain(|d| !gone.contains(&d.ulid));
                 Ok(())
             };
-            index.edit(&view.snapshot, forget).await?;
+            self.edit(index, view, forget).await?;
         }
         failed.map_or(Ok(bytes), Err)
     }
 
-    /// Deletes what no index lists and nobody can still be writing.
+    /// Deletes what no index lists and nobody can still be writing, or about to list.
     pub(crate) async fn sweep_orphans(&self, index: &Index, view: &View, older_than: Duration) -> Result<(), Fault> {
-        let ids = view.orphans.iter().map(|m: &Meta| m.ulid).chain(view.partial.iter().copied());
-        for ulid in ids {
+        // While all its sources count, whoever merges them makes the same block, and may list it at any moment.
+        let counts = |source: &Ulid| view.snapshot.block(*source).is_some();
+        let is_needed = |meta: &&Meta| !meta.sources.is_empty() && meta.sources.iter().all(counts);
+        let orphans = view.orphans.iter().filter(|meta| !is_needed(meta)).map(|meta| meta.ulid);
+        for ulid in orphans.chain(view.partial.iter().copied()) {
             let Some(written_ms) = self.last_written(index.tenant(), ulid).await? else { continue };
             let age = self.parts.clock.now_millis().saturating_sub(written_ms);
             if u128::try_from(age).is_ok_and(|age| age > older_than.as_millis()) {
-                tracing::info!(
-                    target: "compactor", tenant = %index.tenant(), block = %ulid,
-                    "compactor: cleanup: deleting what an upload or a compaction has left behind"
-                );
-                self.delete_block(index.tenant(), ulid).await?;
+                self.sweep_orphan(index, view, ulid).await?;
             }
+        }
+        Ok(())
+    }
+
+    async fn sweep_orphan(&self, index: &Index, view: &View, ulid: Ulid) -> Result<(), Fault> {
+        let tenant = index.tenant();
+        // In this order: what is not to come any more is there by now, or never will be.
+        let is_to_come = self.parts.flusher.blocks_to_come(tenant).contains(&ulid);
+        let was_partial = view.partial.contains(&ulid);
+        if is_to_come || (was_partial && self.parts.bucket.head(&meta_key(tenant, ulid)).await?.is_some()) {
+            return Ok(());
+        }
+        // An index that was made again from the blocks may have taken it up.
+        let _in_order = self.telling.lock().await;
+        if index.latest().await?.snapshot.is_ok_and(|latest| latest.block(ulid).is_none()) {
+            tracing::info!(
+                target: "compactor", %tenant, block = %ulid,
+                "compactor: cleanup: deleting what an upload or a compaction has left behind"
+            );
+            self.delete_block(tenant, ulid).await?;
         }
         Ok(())
     }

@@ -8,6 +8,8 @@ use flamestore_block::upload::committed;
 use flamestore_block::{Block, BlockCache, Meta, upload};
 use flamestore_model::{Kind, TenantId};
 use flamestore_objstore::{Bucket, Faulty, Op, Verdict};
+use futures::FutureExt;
+use object_store::ObjectStoreExt;
 use object_store::memory::InMemory;
 
 use crate::made::{self, Size};
@@ -68,6 +70,32 @@ async fn after_any_number_of_failures_one_attempt_succeeds() {
         let healed = Bucket::new(store, "").unwrap();
         for (name, content) in &block.files {
             assert_eq!(healed.get(&block.meta.key(name)).await.unwrap(), content.bytes().unwrap(), "seed {seed}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_is_swept_away_while_a_dead_flush_is_taken_up_again_is_put_back() {
+    let tenant = TenantId::anonymous();
+    let block = written(&[made::dataset("a", 1, SIZE)]);
+    for swept in 0..block.files.len() {
+        let store = Arc::new(InMemory::new());
+        let bucket = Bucket::new(store.clone(), "").unwrap();
+        for (name, content) in &block.files {
+            bucket.put(&block.meta.key(name), content.bytes().unwrap()).await.unwrap();
+        }
+        // Whoever sweeps has found old files and no meta.json, and comes to this one when all are written again.
+        let victim = object_store::path::Path::from(block.meta.key(block.files[swept].0));
+        let rule = move |op: Op, path: &object_store::path::Path| {
+            if op == Op::PutCreate && path.filename() == Some("meta.json") {
+                store.delete(&victim).now_or_never().unwrap().unwrap();
+            }
+            Verdict::Pass
+        };
+        let swept = bucket.clone().through(|store| Arc::new(Faulty::by_rule(store, rule)));
+        assert!(upload(&swept, &tenant, &block).await.unwrap().new);
+        for (name, content) in &block.files {
+            assert_eq!(bucket.get(&block.meta.key(name)).await.unwrap(), content.bytes().unwrap());
         }
     }
 }

@@ -1,13 +1,11 @@
 //! Finished parts of answers are used again, and never where they would be wrong.
 
-use std::collections::HashMap;
-use std::sync::Arc;
-
 use flamestore_api::{Answer, Reader};
-use flamestore_block::{Hidden, Ulid};
+use flamestore_block::Ulid;
 use flamestore_engine::Engine;
 use flamestore_flamegraph::Tree;
-use flamestore_model::{Matcher, Selector, TimeRange, TreeQuery};
+use flamestore_index::{Deletion, Snapshot};
+use flamestore_model::{Matcher, TimeRange, TreeQuery};
 
 use crate::support::{Disk, Model, Spec, everything, query, runtime, tenant, together};
 
@@ -73,16 +71,21 @@ fn what_was_deleted_between_two_questions_is_in_neither_answer_and_back_when_it_
             names.iter().filter_map(|name| Ulid::parse(name)).collect()
         };
         assert_eq!(blocks.len(), 2);
-        let hide = |hidden: Vec<Hidden>| {
-            let hidden: Arc<[Hidden]> = hidden.into();
-            let by_block: HashMap<_, _> = blocks.iter().map(|block| (*block, hidden.clone())).collect();
-            engine.hide(&tenant(0), &by_block).unwrap();
+        let hide = |deleted: Vec<(&str, TimeRange)>| {
+            let mut now = Snapshot::empty("tenant-0");
+            now.deletions.extend(deleted.into_iter().map(|(selector, range)| Deletion {
+                id: Ulid(1),
+                selector: selector.to_owned(),
+                from_nanos: range.from_nanos,
+                until_nanos: range.to_nanos,
+                asked_ms: 0,
+                blocks: blocks.clone(),
+                replaced: vec![],
+            }));
+            engine.follow(&tenant(0), &now).unwrap();
         };
-        let of = |from, to| Hidden { selector: Selector::default(), range: seconds(from, to) };
-        let of_nobody = || {
-            let selector = Selector::default().and(Matcher::equal("pod", "none"));
-            Hidden { selector, range: everything() }
-        };
+        let of = |from, to| ("{}", seconds(from, to));
+        let of_nobody = || ("{pod=\"none\"}", everything());
         for _ in 0..2 {
             assert_eq!(ask(&engine, &all).await.value.total(), 10);
             hide(vec![of(1, 1)]);

@@ -1,18 +1,22 @@
 //! What is damaged, full or too much costs no more than itself.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::sync::atomic::Ordering::SeqCst;
+use std::time::Duration;
 
 use flamestore_api::Reader;
 use flamestore_block::{Block, BlockCache, Meta, Spill};
+use flamestore_clock::Clock;
 use flamestore_compaction::{Room, merge};
 use flamestore_compactor::config::DiskRules;
-use flamestore_index::{Index, Why};
-use flamestore_model::{ProfileType, Select, TimeRange, TreeQuery};
+use flamestore_compactor::delete::State;
+use flamestore_index::{Index, Snapshot, Why};
+use flamestore_model::{ProfileId, ProfileType, Select, TimeRange, TreeQuery};
 use futures::TryStreamExt;
 
 use crate::same::{filled, live};
-use crate::support::{TYPE, World, runtime, tenant_of};
+use crate::support::{START_NANOS, TYPE, World, runtime, tenant_of};
 
 async fn flip(world: &World, key: &str) {
     let mut bytes = world.bucket.get(key).await.unwrap().to_vec();
@@ -165,6 +169,142 @@ fn a_damaged_index_costs_nothing() {
         assert!(!world.struck.corrupt.lock().is_empty());
         world.crash().await;
         assert_eq!(world.answers().await, before);
+    });
+}
+
+/// Profiles of a service of the first tenant are deleted on request.
+async fn delete(world: &mut World, service: u64) -> String {
+    let selector = format!("{{service_name=\"svc-{service}\"}}");
+    let now_ms = world.clock.now_millis();
+    let receipt = world.compactor().delete(&tenant_of(0), &selector, 0, now_ms).await.unwrap();
+    world.pushed.retain(|p| p.tenant != 0 || p.service != service);
+    receipt.id
+}
+
+#[test]
+fn what_was_deleted_on_request_stays_deleted_whatever_of_the_index_is_damaged() {
+    runtime().block_on(async {
+        for (many, compacts_first, restarts) in
+            [(1, false, true), (1, true, false), (usize::MAX, false, false), (usize::MAX, true, true)]
+        {
+            let when = format!("{many} damaged, compacted before: {compacts_first}, restarts: {restarts}");
+            let mut world = filled(|_| {}).await;
+            world.compactor().clean_all().await.unwrap();
+            let id = delete(&mut world, 2).await;
+            if compacts_first {
+                world.compactor().compact_all().await.unwrap();
+            }
+            world.damage_index(0, many).await;
+            if restarts {
+                world.crash().await;
+            }
+            world.check(&when).await;
+            for hour in 0..3 {
+                world.compactor().compact_all().await.unwrap();
+                world.compactor().clean_all().await.unwrap();
+                world.check(&format!("{when}, {hour} hours later")).await;
+                world.clock.advance(Duration::from_secs(3600));
+            }
+            let receipts = world.compactor().deletions(&tenant_of(0)).await.unwrap();
+            assert_eq!(receipts.iter().map(|r| (r.id.clone(), r.state)).collect::<Vec<_>>(), [(id, State::Done)]);
+            let left = live(&world, 0).await;
+            assert!(
+                left.iter().all(|b| b.deletions.len() == 1 && b.datasets.iter().all(|d| d.service_name != "svc-2"))
+            );
+        }
+    });
+}
+
+#[test]
+fn a_compaction_that_knew_of_no_deletion_does_not_bring_it_back_with_a_damaged_index() {
+    runtime().block_on(async {
+        let mut left_over = 0;
+        for calls in (1..200).step_by(3) {
+            let mut world = filled(|_| {}).await;
+            world.compactor().clean_all().await.unwrap();
+            world.fuse.store(calls, SeqCst);
+            let ended = world.compactor().compact_all().await;
+            world.fuse.store(-1, SeqCst);
+            if ended.is_ok() {
+                break;
+            }
+            let index = Index::new(world.bucket.clone(), tenant_of(0), world.clock.clone());
+            left_over += index.view(4).await.unwrap().orphans.len();
+            delete(&mut world, 2).await;
+            world.compactor().compact_all().await.unwrap();
+            world.damage_index(0, usize::MAX).await;
+            world.crash().await;
+            world.check(&format!("{calls} calls")).await;
+            world.compactor().compact_all().await.unwrap();
+            world.check(&format!("{calls} calls, compacted")).await;
+            world.crash().await;
+            world.check(&format!("{calls} calls, started again")).await;
+        }
+        assert!(left_over > 0);
+    });
+}
+
+#[test]
+fn a_request_that_the_index_has_lost_is_taken_up_again_and_its_object_goes_with_the_receipt() {
+    runtime().block_on(async {
+        let mut world = filled(|_| {}).await;
+        world.compactor().clean_all().await.unwrap();
+        let before = world.pushed.clone();
+        delete(&mut world, 2).await;
+        let index = Index::new(world.bucket.clone(), tenant_of(0), world.clock.clone());
+        let base = index.view(4).await.unwrap().snapshot;
+        let lose = |snapshot: &mut Snapshot| {
+            snapshot.deletions.clear();
+            Ok(())
+        };
+        index.edit(&base, lose).await.unwrap();
+        world.crash().await;
+        let remaining = std::mem::replace(&mut world.pushed, before);
+        world.check("nobody knows of it").await;
+        world.pushed = remaining;
+        world.compactor().clean_all().await.unwrap();
+        world.check("found").await;
+        let request = index.kept().await.unwrap().pop_first().unwrap();
+        index.forget(request).await.unwrap();
+        world.compactor().clean_all().await.unwrap();
+        assert_eq!(index.kept().await.unwrap().first(), Some(&request), "written down again");
+        world.compactor().compact_all().await.unwrap();
+        for _ in 0..2 {
+            world.clock.advance(Duration::from_secs(31 * 86_400));
+            world.push_one(0, 0, 1, 1, world.clock.now_nanos(), ProfileId::v7(0, 77 << 64), 40).await;
+            world.engine().flush().await.unwrap();
+            world.compactor().clean_all().await.unwrap();
+        }
+        assert_eq!((index.kept().await.unwrap().len(), index.view(4).await.unwrap().snapshot.deletions.len()), (0, 0));
+    });
+}
+
+#[test]
+fn what_a_flush_has_begun_is_not_swept_away_from_under_it() {
+    runtime().block_on(async {
+        let mut begun = 0;
+        for calls in 2..40 {
+            let mut world = World::new(3, Arc::default()).await;
+            world.push_one(0, 1, 1, 1, START_NANOS, ProfileId::v7(0, 1 << 64), 40).await;
+            world.fuse.store(calls, SeqCst);
+            let ended = world.engine().flush().await;
+            world.fuse.store(-1, SeqCst);
+            if ended.is_ok() {
+                break;
+            }
+            let files = world.bucket.list("tenant-0/blocks").map_ok(|o| o.key);
+            let files: Vec<String> = files.try_collect().await.unwrap();
+            begun += usize::from(!files.is_empty());
+            // By our clock they are years old.
+            world.compactor().clean_all().await.unwrap();
+            for file in &files {
+                assert!(world.bucket.head(file).await.unwrap().is_some(), "{file}");
+            }
+            world.engine().flush().await.unwrap();
+            world.crash().await;
+            world.check(&format!("{calls} calls")).await;
+        }
+        assert!(begun > 5, "{begun}");
     });
 }
 

@@ -1,6 +1,7 @@
 //! Compacting again, elsewhere, twice at once, and with profiles that came twice.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering::SeqCst;
 use std::time::Duration;
 
 use flamestore_block::Meta;
@@ -95,5 +96,82 @@ fn a_profile_that_was_pushed_again_under_its_id_is_kept_once() {
         world.compactor().compact_all().await.unwrap();
         let live = live(&world, 0).await;
         assert_eq!((live.len(), live[0].stats.profiles), (1, 2), "equal content under two ids stays two");
+    });
+}
+
+#[test]
+fn what_is_compacted_before_its_flush_knows_that_it_is_done_counts_once() {
+    runtime().block_on(async {
+        let mut compacted = 0;
+        for calls in 1..60 {
+            let mut world = World::new(3, Arc::default()).await;
+            for minute in 0..2 {
+                let id = ProfileId::v7(0, (minute + 1) << 64);
+                let time = START_NANOS + minute as i64 * 60_000_000_000;
+                world.push_one(0, 1, 1, 1, time, id, 40).await;
+                // Of the second flush, what is done last is not answered.
+                world.fuse.store(if minute == 1 { calls } else { -1 }, SeqCst);
+                let _ = world.engine().flush().await;
+                world.fuse.store(-1, SeqCst);
+            }
+            world.clock.advance(Duration::from_secs(3 * 3600));
+            world.compactor().compact_all().await.unwrap();
+            compacted += u64::from(live(&world, 0).await[0].sources.len() == 2);
+            world.check(&format!("{calls} calls: compacted")).await;
+            world.engine().flush().await.unwrap();
+            world.check(&format!("{calls} calls: flushed")).await;
+        }
+        assert!(compacted > 5, "{compacted}");
+    });
+}
+
+#[test]
+fn a_store_that_was_not_told_of_a_compaction_learns_of_it_before_the_bytes_are_gone() {
+    runtime().block_on(async {
+        const MANY: i64 = 1 << 40;
+        let world = filled(|_| {}).await;
+        world.fuse.store(MANY, SeqCst);
+        world.compactor().compact_all().await.unwrap();
+        let all = MANY - world.fuse.load(SeqCst);
+        // From the last call on: one of them is the commit of a compaction, which is done and not answered.
+        let mut untold = 0;
+        for calls in (1..=all).rev().take(40) {
+            let world = filled(|_| {}).await;
+            world.fuse.store(calls, SeqCst);
+            let _ = world.compactor().compact_all().await;
+            world.fuse.store(-1, SeqCst);
+            let (listed, read) = (live(&world, 1).await, world.engine().block_ids(&tenant_of(1)));
+            if listed.iter().map(|b| b.ulid).eq(read) {
+                continue;
+            }
+            untold += 1;
+            for hour in 0..3 {
+                world.compactor().compact_all().await.unwrap();
+                world.compactor().clean_all().await.unwrap();
+                world.check(&format!("{calls} calls, {hour} hours later")).await;
+                world.clock.advance(Duration::from_secs(3600));
+            }
+            break;
+        }
+        assert_eq!(untold, 1, "{all} calls");
+    });
+}
+
+#[test]
+fn whatever_another_process_does_a_store_follows_with_the_next_cleaning() {
+    runtime().block_on(async {
+        let world = filled(|_| {}).await;
+        let mut other = World::beside(&world).await;
+        other.push_one(0, 1, 1, 1, START_NANOS, ProfileId::v7(0, 901 << 64), 77).await;
+        other.engine().flush().await.unwrap();
+        other.compactor().compact_all().await.unwrap();
+        for _ in 0..3 {
+            world.clock.advance(Duration::from_secs(3600));
+            other.compactor().clean_all().await.unwrap();
+            world.compactor().clean_all().await.unwrap();
+            assert_eq!(world.answers().await, other.answers().await);
+        }
+        let count = |tenant| live(&world, tenant);
+        assert_eq!((count(0).await.len(), count(1).await.len()), (1, 1));
     });
 }

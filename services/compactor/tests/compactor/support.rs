@@ -19,7 +19,7 @@ use flamestore_model::{
 use flamestore_objstore::{Bucket, Faulty, Op, Verdict};
 use flamestore_pprof::encode::{Label, Writer};
 use flamestore_pprof::{NormalizeOptions, Spy};
-use futures::FutureExt;
+use futures::{FutureExt, TryStreamExt};
 use object_store::memory::InMemory;
 use parking_lot::Mutex;
 
@@ -56,6 +56,10 @@ pub(crate) struct Struck {
     pub(crate) crashes: AtomicU64,
     pub(crate) restarts_with_log: AtomicU64,
     pub(crate) deletions: AtomicU64,
+    /// Snapshots of an index that were damaged in the bucket.
+    pub(crate) damaged: AtomicU64,
+    /// Views that were made from the blocks.
+    pub(crate) made_again: AtomicU64,
     pub(crate) rolled_up: AtomicU64,
     pub(crate) checks: AtomicU64,
     pub(crate) corrupt: Mutex<Vec<String>>,
@@ -86,6 +90,7 @@ impl Observe for Struck {
         self.deleted.fetch_add(1, SeqCst);
     }
     fn corrupt(&self, _: &TenantId, fault: &Fault) {
+        self.made_again.fetch_add(u64::from(fault.to_string().contains("/index/")), SeqCst);
         self.corrupt.lock().push(fault.to_string());
     }
 }
@@ -243,6 +248,16 @@ impl World {
         World { dir, bucket, fuse, storm, clock, chance, struck, setup, process, pushed: vec![] }
     }
 
+    /// Another process on the same bucket, with a folder of its own.
+    pub(crate) async fn beside(world: &World) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let setup = world.setup.clone();
+        let (bucket, clock, struck) = (world.bucket.clone(), world.clock.clone(), world.struck.clone());
+        let process = Some(start_as(4, &dir, &bucket, &clock, &struck, &setup).await.unwrap());
+        let (fuse, storm, chance) = (world.fuse.clone(), world.storm.clone(), SeededChance::new(4));
+        World { dir, bucket, fuse, storm, clock, chance, struck, setup, process, pushed: vec![] }
+    }
+
     pub(crate) fn engine(&self) -> &Engine {
         &self.process.as_ref().unwrap().0
     }
@@ -277,6 +292,21 @@ impl World {
         }
         self.struck.crashes.fetch_add(1, SeqCst);
         self.struck.restarts_with_log.fetch_add(u64::from(self.engine().stats().memory_bytes > 0), SeqCst);
+    }
+
+    /// The newest snapshots of an index are not what was written, or all of them.
+    pub(crate) async fn damage_index(&self, tenant: u8, many: usize) {
+        let folder = format!("{}/index", tenant_of(tenant));
+        let mut keys: Vec<String> = self.bucket.list(&folder).map_ok(|o| o.key).try_collect().await.unwrap();
+        keys.retain(|key| key.ends_with(".json.zst"));
+        keys.sort();
+        for key in keys.iter().rev().take(many) {
+            let mut bytes = self.bucket.get(key).await.unwrap().to_vec();
+            let at = bytes.len() / 3;
+            bytes[at] ^= 1;
+            self.bucket.put(key, bytes.into()).await.unwrap();
+            self.struck.damaged.fetch_add(1, SeqCst);
+        }
     }
 
     /// A random profile of about now; a part of it ran within a span.
@@ -448,6 +478,18 @@ async fn start(
     struck: &Arc<Struck>,
     setup: &Setup,
 ) -> Result<(Arc<Engine>, Compactor), Fault> {
+    start_as(3, dir, bucket, clock, struck, setup).await
+}
+
+/// `seed`: its name is made of it.
+async fn start_as(
+    seed: u64,
+    dir: &tempfile::TempDir,
+    bucket: &Bucket,
+    clock: &Arc<ManualClock>,
+    struck: &Arc<Struck>,
+    setup: &Setup,
+) -> Result<(Arc<Engine>, Compactor), Fault> {
     let mut config = EngineConfig::in_dir(dir.path().join("data"));
     config.wal.segment_bytes = 40_000;
     let engine = Arc::new(Engine::new(flamestore_engine::Parts {
@@ -455,7 +497,7 @@ async fn start(
         bucket: bucket.clone(),
         cache: BlockCache::new(16 << 20),
         clock: clock.clone(),
-        chance: Arc::new(SeededChance::new(3)),
+        chance: Arc::new(SeededChance::new(seed)),
         observer: struck.clone(),
         wal_observer: Arc::new(flamestore_wal::Silent),
     }));

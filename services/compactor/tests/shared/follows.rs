@@ -1,12 +1,12 @@
 //! A store and its compactor in one process, as the server wires them; where it cannot follow, the test fails.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use flamestore_block::{Hidden, Meta, Ulid};
+use flamestore_block::Ulid;
 use flamestore_compactor::{Flush, Follow};
 use flamestore_engine::Engine;
+use flamestore_index::Snapshot;
 use flamestore_model::{Fault, TenantId};
 
 pub(crate) struct StoreFollows {
@@ -16,12 +16,8 @@ pub(crate) struct StoreFollows {
 }
 
 impl Follow for StoreFollows {
-    fn replaced(&self, tenant: &TenantId, added: Vec<Meta>, removed: &[Ulid]) {
-        self.engine.replace_blocks(tenant, added, removed).unwrap();
-    }
-
-    fn hidden(&self, tenant: &TenantId, by_block: HashMap<Ulid, Arc<[Hidden]>>) {
-        self.engine.hide(tenant, &by_block).unwrap();
+    fn follow(&self, tenant: &TenantId, now: &Snapshot) {
+        self.engine.follow(tenant, now).unwrap();
     }
 }
 
@@ -33,6 +29,10 @@ impl Flush for StoreFollows {
 
     fn blocks(&self, tenant: &TenantId) -> Vec<Ulid> {
         self.engine.block_ids(tenant)
+    }
+
+    fn blocks_to_come(&self, tenant: &TenantId) -> Vec<Ulid> {
+        self.engine.blocks_to_come(tenant)
     }
 
     fn name(&self) -> Option<String> {

@@ -1,14 +1,13 @@
 //! What the compactor tells, as metrics; and the store that follows it.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use flamestore_block::{Hidden, Meta, Ulid};
+use flamestore_block::{Meta, Ulid};
 use flamestore_compactor::{Cost, Counted, Flush, Follow, Observe};
 use flamestore_engine::Engine;
-use flamestore_index::Why;
+use flamestore_index::{Snapshot, Why};
 use flamestore_model::{Fault, TenantId};
 
 use super::{NANOS_PER_SECOND, Observers};
@@ -128,14 +127,8 @@ impl Observe for Observers {
 pub(crate) struct StoreFollows(pub(crate) Arc<Engine>);
 
 impl Follow for StoreFollows {
-    fn replaced(&self, tenant: &TenantId, added: Vec<Meta>, removed: &[Ulid]) {
-        if let Err(fault) = self.0.replace_blocks(tenant, added, removed) {
-            tracing::error!(%tenant, %fault, "the store does not follow the compactor; it will after a restart");
-        }
-    }
-
-    fn hidden(&self, tenant: &TenantId, by_block: HashMap<Ulid, Arc<[Hidden]>>) {
-        if let Err(fault) = self.0.hide(tenant, &by_block) {
+    fn follow(&self, tenant: &TenantId, now: &Snapshot) {
+        if let Err(fault) = self.0.follow(tenant, now) {
             tracing::error!(%tenant, %fault, "the store does not follow the compactor; it will after a restart");
         }
     }
@@ -149,6 +142,10 @@ impl Flush for StoreFollows {
 
     fn blocks(&self, tenant: &TenantId) -> Vec<Ulid> {
         self.0.block_ids(tenant)
+    }
+
+    fn blocks_to_come(&self, tenant: &TenantId) -> Vec<Ulid> {
+        self.0.blocks_to_come(tenant)
     }
 
     fn name(&self) -> Option<String> {
