@@ -6,6 +6,8 @@ mod budget;
 mod concurrent;
 #[path = "engine/crash.rs"]
 mod crash;
+#[path = "engine/groups.rs"]
+mod groups;
 #[path = "engine/model.rs"]
 mod model;
 #[path = "engine/results.rs"]

@@ -343,7 +343,7 @@ pub(crate) async fn total(engine: &Engine) -> i64 {
 }
 
 /// Self values by path from the root.
-fn paths(tree: &Tree) -> BTreeMap<Vec<String>, i64> {
+pub(crate) fn paths(tree: &Tree) -> BTreeMap<Vec<String>, i64> {
     let mut out = BTreeMap::new();
     for (node, value) in tree.self_values().iter().enumerate().filter(|(_, v)| **v != 0) {
         let mut path = Vec::new();
