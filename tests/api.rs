@@ -10,6 +10,7 @@ mod functions;
 mod grafana;
 mod limits;
 mod malformed;
+mod metrics;
 mod otlp;
 mod protocols;
 mod queue;

@@ -1,5 +1,6 @@
 //! What is measured of every request, whatever its protocol.
 
+use std::any::Any;
 use std::collections::HashSet;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -33,7 +34,11 @@ pub struct Observed<'a> {
 
 /// Whoever keeps the measurements. Called on the path of every request: keep it short.
 pub trait RequestObserver: Send + Sync + 'static {
-    fn started(&self) {}
+    /// A request of this method and route is being answered, until what is returned is dropped. The route of a page that was
+    /// never asked for before is not known yet: it is `other`.
+    fn started(&self, _method: &str, _route: &str) -> Box<dyn Any + Send + Sync> {
+        Box::new(())
+    }
     /// Exactly once for each `started`, also when the caller went away.
     fn finished(&self, request: &Observed<'_>);
     /// A handler panicked; the caller got a 500.
@@ -77,6 +82,11 @@ const MAX_PATH_LABELS: usize = 128;
 pub(crate) struct PathLabels(RwLock<HashSet<Arc<str>>>);
 
 impl PathLabels {
+    /// The label of a path that was answered before.
+    pub(crate) fn known(&self, path: &str) -> Option<Arc<str>> {
+        self.0.read().get(route_label(path).as_str()).cloned()
+    }
+
     pub(crate) fn of(&self, path: &str, response: &Response) -> Arc<str> {
         if let Some(label) = response.extensions().get::<RouteLabel>() {
             return label.0.into();
@@ -110,6 +120,7 @@ pub(crate) struct Watch {
     pub(crate) grpc: Option<bool>,
     pub(crate) bytes_in: u64,
     pub(crate) bytes_out: u64,
+    pub(crate) _in_flight: Box<dyn Any + Send + Sync>,
 }
 
 impl Watch {

@@ -229,20 +229,22 @@ impl Front {
 
     fn watch(&self, request: &Request<Body>, method: Option<&Method>) -> Watch {
         let inner = &self.inner;
-        inner.observer.started();
         let grpc = self.door == Door::Grpc;
         let route = method.map(|m| if grpc { m.path.clone() } else { m.label.clone() });
+        // A caller that goes away before anything is known of a plain route.
+        let route = route.or_else(|| inner.labels.known(request.uri().path())).unwrap_or_else(|| "other".into());
+        let in_flight = inner.observer.started(if grpc { "gRPC" } else { request.method().as_str() }, &route);
         Watch {
             observer: inner.observer.clone(),
             clock: inner.clock.clone(),
             started_nanos: inner.clock.monotonic_nanos(),
             method: request.method().clone(),
-            // A caller that goes away before anything is known of a plain route.
-            route: route.unwrap_or_else(|| "other".into()),
+            route,
             status: StatusCode::from_u16(499).unwrap_or(StatusCode::BAD_REQUEST),
             grpc: grpc.then_some(true),
             bytes_in: told_size(request.headers()).unwrap_or(0) as u64,
             bytes_out: 0,
+            _in_flight: in_flight,
         }
     }
 

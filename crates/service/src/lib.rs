@@ -9,5 +9,5 @@ pub mod ready;
 mod connection;
 mod patience;
 
-pub use listeners::{Behind, Drained, ListenerConfig, Listeners, SidePort};
+pub use listeners::{Behind, Drained, ListenerConfig, Listeners, OpenConnections, SidePort};
 pub use ready::{Condition, Readiness};

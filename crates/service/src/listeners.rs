@@ -3,6 +3,7 @@
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use axum::body::Body;
@@ -76,6 +77,41 @@ pub struct Listeners {
     grpc: Option<TcpListener>,
     side: Vec<TcpListener>,
     config: Arc<ListenerConfig>,
+    open: OpenConnections,
+}
+
+/// Counts the connections that are open, also while they are served. Cheap to clone.
+#[derive(Debug, Clone, Default)]
+pub struct OpenConnections {
+    /// Of the public port and of those beside it.
+    http: Arc<AtomicUsize>,
+    grpc: Arc<AtomicUsize>,
+}
+
+impl OpenConnections {
+    pub fn http(&self) -> usize {
+        self.http.load(Ordering::Relaxed)
+    }
+
+    pub fn grpc(&self) -> usize {
+        self.grpc.load(Ordering::Relaxed)
+    }
+}
+
+/// One of them, until dropped.
+struct Open(Arc<AtomicUsize>);
+
+impl Open {
+    fn one(count: &Arc<AtomicUsize>) -> Self {
+        count.fetch_add(1, Ordering::Relaxed);
+        Open(count.clone())
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 /// How the end went.
@@ -101,7 +137,7 @@ impl Listeners {
         for port in &config.side {
             side.push(bind(port.address, port.asked_by).await?);
         }
-        Ok(Listeners { http, grpc, side, config: Arc::new(config) })
+        Ok(Listeners { http, grpc, side, config: Arc::new(config), open: OpenConnections::default() })
     }
 
     /// Where HTTP really listens.
@@ -120,6 +156,11 @@ impl Listeners {
         self.side.iter().zip(&self.config.side).map(bound).collect()
     }
 
+    /// The connections that are open now.
+    pub fn open(&self) -> OpenConnections {
+        self.open.clone()
+    }
+
     /// Serves until `stop`, then takes no more connections and waits for the busy ones.
     pub async fn run<S>(self, behind: Behind<S>, stop: CancellationToken) -> Drained
     where
@@ -128,12 +169,13 @@ impl Listeners {
     {
         let connections = TaskTracker::new();
         let cut = CancellationToken::new();
-        let mut ports = vec![(self.http, behind.http)];
-        ports.extend(self.grpc.map(|listener| (listener, behind.grpc)));
-        ports.extend(self.side.into_iter().map(|listener| (listener, behind.side.clone())));
-        let accepting = ports.into_iter().map(|(listener, service)| {
+        let open = self.open;
+        let mut ports = vec![(self.http, behind.http, &open.http)];
+        ports.extend(self.grpc.map(|listener| (listener, behind.grpc, &open.grpc)));
+        ports.extend(self.side.into_iter().map(|listener| (listener, behind.side.clone(), &open.http)));
+        let accepting = ports.into_iter().map(|(listener, service, open)| {
             let (connections, config) = (connections.clone(), self.config.clone());
-            tokio::spawn(accept(listener, service, config, connections, stop.clone(), cut.clone()))
+            tokio::spawn(accept(listener, service, config, connections, open.clone(), stop.clone(), cut.clone()))
         });
         for task in accepting.collect::<Vec<_>>() {
             if let Err(e) = task.await {
@@ -163,6 +205,7 @@ async fn accept<S>(
     service: S,
     config: Arc<ListenerConfig>,
     connections: TaskTracker,
+    open: Arc<AtomicUsize>,
     stop: CancellationToken,
     cut: CancellationToken,
 ) where
@@ -191,6 +234,7 @@ async fn accept<S>(
         // Answers are written whole: waiting to fill a packet only costs time.
         let _ = stream.set_nodelay(true);
         let (service, config, stop, cut) = (service.clone(), config.clone(), stop.clone(), cut.clone());
+        let one = Open::one(&open);
         connections.spawn(async move {
             tokio::select! {
                 result = connection::serve(stream, service, &config, &stop) => {
@@ -200,7 +244,7 @@ async fn accept<S>(
                 }
                 () = cut.cancelled() => {}
             }
-            drop(place);
+            drop((place, one));
         });
     }
 }

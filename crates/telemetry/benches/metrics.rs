@@ -22,7 +22,7 @@ fn count_a_profile(bencher: Bencher) {
 #[divan::bench]
 fn count_a_request(bencher: Bencher) {
     let m = metrics();
-    bencher.bench_local(|| m.http.route("POST", black_box("ingest")).begin().finish("200", 0.01, 1000, 10));
+    bencher.bench_local(|| m.http.route("POST", black_box("ingest")).finished("200", 0.01, 1000, 10));
 }
 
 #[divan::bench]

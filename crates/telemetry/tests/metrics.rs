@@ -12,8 +12,9 @@ const BUILD: BuildInfo = BuildInfo { version: "1.2.3", revision: "abc", branch: 
 
 fn used() -> Metrics {
     let m = Metrics::new(&BUILD);
-    let request = m.http.route("POST", "push_v1_pusherservice_push").begin();
-    request.finish("200", 0.02, 1000, 10);
+    let route = m.http.route("POST", "push_v1_pusherservice_push");
+    drop(route.begin());
+    route.finished("200", 0.02, 1000, 10);
     m.distributor.received("team-a", "process_cpu").observe(&ReceivedProfile {
         compressed_bytes: 20_000,
         decompressed_bytes: 50_000,

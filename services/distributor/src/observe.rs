@@ -11,7 +11,7 @@ pub trait Observe: Send + Sync + fmt::Debug {
     /// A pprof was decoded.
     fn received(&self, tenant: &TenantId, profile_name: &str, received: Received);
     /// A profile was accepted, as `series` series.
-    fn kept(&self, tenant: &TenantId, samples: u64, series: u64);
+    fn kept(&self, tenant: &TenantId, profile_name: &str, samples: u64, series: u64);
     /// Data was thrown away.
     fn discarded(&self, tenant: &TenantId, reason: Discard, samples: u64, bytes: u64);
     /// Of what was received, the part of one usage group, in uncompressed bytes.
@@ -32,6 +32,8 @@ pub struct Received {
     pub samples: u64,
     /// What the samples take of the inflated bytes, when each number takes eight.
     pub samples_bytes: u64,
+    /// How long it took to decode it; `None`: choosing its labels needed that already.
+    pub parse_nanos: Option<u64>,
 }
 
 /// An observer with the tenant that a push is of, and the usage groups of one profile in it.
@@ -43,12 +45,19 @@ pub(crate) struct Count<'a> {
 }
 
 impl Count<'_> {
-    pub(crate) fn received(&self, profile_name: &str, compressed_bytes: usize, profile: &Profile) {
+    pub(crate) fn received(
+        &self,
+        profile_name: &str,
+        compressed_bytes: usize,
+        profile: &Profile,
+        parse_nanos: Option<u64>,
+    ) {
         let received = Received {
             compressed_bytes: compressed_bytes as u64,
             inflated_bytes: profile.text.len() as u64,
             samples: profile.samples.len() as u64,
             samples_bytes: 8 * (profile.sample_locations.len() + profile.values.len()) as u64,
+            parse_nanos,
         };
         self.observer.received(self.tenant, profile_name, received);
         for group in &self.groups {
@@ -56,9 +65,9 @@ impl Count<'_> {
         }
     }
 
-    pub(crate) fn kept(&self, normalized: &Normalized, series: usize) {
+    pub(crate) fn kept(&self, profile_name: &str, normalized: &Normalized, series: usize) {
         let samples: usize = normalized.groups.iter().map(|g| g.rows.len()).sum();
-        self.observer.kept(self.tenant, samples as u64, series as u64);
+        self.observer.kept(self.tenant, profile_name, samples as u64, series as u64);
     }
 
     /// A refused upload of so many bytes.
@@ -88,7 +97,7 @@ pub struct Unobserved;
 
 impl Observe for Unobserved {
     fn received(&self, _: &TenantId, _: &str, _: Received) {}
-    fn kept(&self, _: &TenantId, _: u64, _: u64) {}
+    fn kept(&self, _: &TenantId, _: &str, _: u64, _: u64) {}
     fn discarded(&self, _: &TenantId, _: Discard, _: u64, _: u64) {}
     fn received_of_group(&self, _: &TenantId, _: &str, _: &str, _: u64) {}
     fn discarded_of_group(&self, _: &TenantId, _: Discard, _: &str, _: u64) {}

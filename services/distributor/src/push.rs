@@ -180,11 +180,16 @@ impl<'a> Pushing<'a> {
         let labels = labels::of_series(&upload.labels, limits)?;
         let groups = limits.distributor_usage_groups.matching(|name| labels.get(name));
         count.groups.clone_from(&groups);
-        let profile = match upload.decoded.take() {
-            Some(decoded) => *decoded,
-            None => decode(&upload.pprof, max_inflated(limits))?,
+        let profile_name = labels.get(names::PROFILE_NAME).unwrap_or("");
+        let (profile, parse_nanos) = match upload.decoded.take() {
+            Some(decoded) => (*decoded, None),
+            None => {
+                let started_nanos = parts.clock.monotonic_nanos();
+                let decoded = decode(&upload.pprof, max_inflated(limits))?;
+                (decoded, Some(parts.clock.monotonic_nanos().saturating_sub(started_nanos)))
+            }
         };
-        count.received(labels.get(names::PROFILE_NAME).unwrap_or(""), upload.pprof.len(), &profile);
+        count.received(profile_name, upload.pprof.len(), &profile, parse_nanos);
         let throttled = self.check_quota(&groups, now)?;
         self.admit(profile.text.len(), labels.text_bytes()).inspect_err(|fault| self.refused = Some(fault.again()))?;
         let (samples, bytes) = (profile.samples.len(), upload.pprof.len());
@@ -236,7 +241,7 @@ impl<'a> Pushing<'a> {
             stripped::mark(&mut split.series);
             count.discarded(Discard::DroppedBySamplingRules, samples as u64, bytes);
         }
-        count.kept(&kept.normalized, split.series.len());
+        count.kept(profile_name, &kept.normalized, split.series.len());
         let sampled = match verdict {
             Verdict::Sampled { usage_group, probability } => Some(annotations::sampled(usage_group, probability)),
             Verdict::Kept | Verdict::Dropped => None,

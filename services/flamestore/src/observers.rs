@@ -2,6 +2,7 @@
 
 pub(crate) mod compaction;
 
+use std::any::Any;
 use std::fmt;
 use std::sync::Arc;
 
@@ -12,6 +13,7 @@ use flamestore_formats::{Arrival, Notes, TimeRepair};
 use flamestore_model::{Discard, Fault, Reads, TenantId};
 use flamestore_objstore::{Call, Op};
 use flamestore_rpc::{Observed, RequestObserver};
+use flamestore_service::OpenConnections;
 use flamestore_telemetry::Metrics;
 use flamestore_telemetry::metrics::distributor::ReceivedProfile;
 use flamestore_telemetry::metrics::objstore::{BucketMetrics, Operation};
@@ -39,6 +41,13 @@ impl Observers {
         metrics.ring.alone();
         let bucket = metrics.objstore.of(BUCKET);
         Arc::new(Observers { metrics, bucket, clock })
+    }
+
+    /// The connections that are open now.
+    pub(crate) fn connections(&self, open: &OpenConnections) {
+        for (protocol, connections) in [("http", open.http()), ("grpc", open.grpc())] {
+            self.metrics.http.tcp_connections.with([protocol]).set(i64::try_from(connections).unwrap_or(i64::MAX));
+        }
     }
 
     fn now_seconds(&self) -> i64 {
@@ -91,9 +100,15 @@ impl flamestore_distributor::observe::Observe for Observers {
             samples_bytes: size(samples),
             symbols_bytes: size(inflated.saturating_sub(samples)),
         });
+        if let Some(nanos) = received.parse_nanos {
+            self.metrics.distributor.parse_duration_seconds.observe(nanos as f64 / NANOS_PER_SECOND);
+        }
+        self.metrics.head.received_sample_values_total.with([profile_name]).inc_by(received.samples);
     }
 
-    fn kept(&self, tenant: &TenantId, _samples: u64, series: u64) {
+    fn kept(&self, tenant: &TenantId, profile_name: &str, samples: u64, series: u64) {
+        self.metrics.head.ingested_sample_values_total.with([profile_name]).inc_by(samples);
+        self.metrics.head.profiles_created_total.with([profile_name]).inc_by(series);
         self.metrics.distributor.push_batch_series.with([tenant.as_str()]).observe(series as f64);
     }
 
@@ -173,6 +188,7 @@ impl flamestore_engine::Observe for Observers {
 
     fn unreadable(&self, tenant: &TenantId, _: &Fault) {
         self.metrics.compactor.corrupt_objects_total.with([tenant.as_str()]).inc();
+        self.metrics.query.block_load_failures_total.inc();
     }
 
     fn replayed(&self, replayed: &Replayed) {
@@ -212,6 +228,9 @@ impl flamestore_objstore::Observe for Observers {
             Op::Delete => Operation::Delete,
         };
         self.bucket.record(operation, call.seconds, call.bytes, call.failed);
+        if matches!(operation, Operation::Upload) && !call.failed {
+            self.metrics.objstore.last_successful_upload_time.with([BUCKET]).set(self.now_seconds() as f64);
+        }
     }
 
     fn damaged(&self, key: &str, fault: &Fault) {
@@ -221,17 +240,24 @@ impl flamestore_objstore::Observe for Observers {
     }
 }
 
+/// Methods are few; what is none of them has no label of its own.
+fn method_label(method: &str) -> &'static str {
+    match method {
+        "GET" => "GET",
+        "POST" => "POST",
+        "gRPC" => "gRPC",
+        _ => "other",
+    }
+}
+
 impl RequestObserver for Observers {
+    fn started(&self, method: &str, route: &str) -> Box<dyn Any + Send + Sync> {
+        Box::new(self.metrics.http.route(method_label(method), route).begin())
+    }
+
     fn finished(&self, request: &Observed<'_>) {
-        // Methods are few; what is none of them has no label of its own.
-        let method = match request.method {
-            "GET" => "GET",
-            "POST" => "POST",
-            "gRPC" => "gRPC",
-            _ => "other",
-        };
-        let route = self.metrics.http.route(method, request.route);
-        route.begin().finish(request.status_code, request.seconds, request.bytes_in, request.bytes_out);
+        let route = self.metrics.http.route(method_label(request.method), request.route);
+        route.finished(request.status_code, request.seconds, request.bytes_in, request.bytes_out);
         if request.route.contains("querier") || request.route.contains("render") {
             self.metrics.query.duration_seconds.with([request.route]).observe(request.seconds);
         }

@@ -130,7 +130,7 @@ pub(crate) async fn run(config: Config, clock: Arc<dyn Clock>) -> Result<(), Fau
     let front = front(&config, &clock, &observers, &intake, doors, &readiness, pages)?;
 
     let listeners = Listeners::bind(ports::config(&config)?).await?;
-    let (http, grpc) = (listeners.http_addr(), listeners.grpc_addr());
+    let (http, grpc, open) = (listeners.http_addr(), listeners.grpc_addr(), listeners.open());
     tracing::info!(%http, grpc = %grpc.map(|a| a.to_string()).unwrap_or_default(), "listening");
     for otlp in listeners.side_addrs() {
         tracing::info!(%otlp, "listening for OTLP alone");
@@ -157,6 +157,7 @@ pub(crate) async fn run(config: Config, clock: Arc<dyn Clock>) -> Result<(), Fau
                     Err(fault) => ready.fails(fault.to_string()),
                 }
                 observers.store(&engine.stats());
+                observers.connections(&open);
                 tokio::time::sleep(READY_TICK).await;
             }
         })

@@ -15,7 +15,6 @@ pub struct HeadMetrics {
     pub profiles: Gauge,
     pub samples: Gauge,
     pub series: Gauge,
-    pub series_created_total: CounterBy<1>,
     pub profiles_created_total: CounterBy<1>,
     pub received_sample_values_total: CounterBy<1>,
     pub ingested_sample_values_total: CounterBy<1>,
@@ -41,11 +40,6 @@ impl HeadMetrics {
             profiles: r.gauge("pyroscope_head_profiles", "Profiles in memory"),
             samples: r.gauge("pyroscope_head_samples", "Samples in memory"),
             series: r.gauge("pyroscope_tsdb_head_series", "Series in memory"),
-            series_created_total: r.counter_by(
-                "pyroscope_tsdb_head_series_created_total",
-                "Series that came into memory",
-                ["profile_name"],
-            ),
             profiles_created_total: r.counter_by(
                 "pyroscope_head_profiles_created_total",
                 "Profiles that came into memory",

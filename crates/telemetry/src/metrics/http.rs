@@ -100,10 +100,17 @@ impl HttpMetrics {
 }
 
 impl RouteMetrics {
-    /// Counts a request as being answered until the returned value is finished or dropped.
+    /// Counts a request as being answered until the returned value is dropped.
     pub fn begin(self: &Arc<Self>) -> InFlight {
         self.inflight.inc();
         InFlight { route: Arc::clone(self) }
+    }
+
+    /// An answer is sent. `status` is the HTTP code, or `success`/`error` for gRPC.
+    pub fn finished(&self, status: &str, seconds: f64, request_bytes: u64, response_bytes: u64) {
+        self.duration(status).observe(seconds);
+        self.request_bytes.observe(request_bytes as f64);
+        self.response_bytes.observe(response_bytes as f64);
     }
 
     fn duration(&self, status: &str) -> Histogram {
@@ -124,15 +131,6 @@ impl RouteMetrics {
 #[derive(Debug)]
 pub struct InFlight {
     route: Arc<RouteMetrics>,
-}
-
-impl InFlight {
-    /// The answer is sent. `status` is the HTTP code, or `success`/`error` for gRPC.
-    pub fn finish(self, status: &str, seconds: f64, request_bytes: u64, response_bytes: u64) {
-        self.route.duration(status).observe(seconds);
-        self.route.request_bytes.observe(request_bytes as f64);
-        self.route.response_bytes.observe(response_bytes as f64);
-    }
 }
 
 impl Drop for InFlight {

@@ -15,12 +15,8 @@ pub struct QueryMetrics {
     pub in_progress: Gauge,
     pub queue_length: Gauge,
     pub queue_duration_seconds: Histogram,
-    pub blocks_open: Gauge,
-    pub block_opening_duration: Histogram,
     pub blocks_loaded: Gauge,
-    pub block_loads_total: Counter,
     pub block_load_failures_total: Counter,
-    pub block_drops_total: Counter,
     pub bucket_requests: Histogram,
     pub bucket_bytes: Histogram,
     /// By cache.
@@ -47,17 +43,9 @@ impl QueryMetrics {
                 "Time a query waited for its turn",
                 quick_seconds,
             ),
-            blocks_open: r.gauge("pyroscopedb_blocks_currently_open", "Blocks whose footers are in memory"),
-            block_opening_duration: r.histogram(
-                "pyroscopedb_block_opening_duration",
-                "Seconds to open a block",
-                quick_seconds,
-            ),
             blocks_loaded: r.gauge("pyroscope_bucket_store_blocks_loaded", "Blocks known from the bucket"),
-            block_loads_total: r.counter("pyroscope_bucket_store_block_loads_total", "Blocks that became known"),
             block_load_failures_total: r
                 .counter("pyroscope_bucket_store_block_load_failures_total", "Blocks that could not be read"),
-            block_drops_total: r.counter("pyroscope_bucket_store_block_drops_total", "Blocks that were forgotten"),
             bucket_requests: r.histogram(
                 "flamestore_query_bucket_requests",
                 "Requests for content that one query sent to the bucket",

@@ -17,7 +17,6 @@ pub struct WalMetrics {
     pub failures_total: Counter,
     pub size_bytes: Gauge,
     pub segments: Gauge,
-    pub queued_bytes: Gauge,
     pub replayed_records_total: Counter,
     pub torn_bytes_total: Counter,
     pub replay_duration_seconds: GaugeF64,
@@ -39,7 +38,6 @@ impl WalMetrics {
                 .counter("flamestore_wal_failures_total", "Commits that failed; the pushes in them were refused"),
             size_bytes: r.gauge("flamestore_wal_size_bytes", "Size of the log on disk"),
             segments: r.gauge("flamestore_wal_segments", "Files of the log"),
-            queued_bytes: r.gauge("flamestore_wal_queued_bytes", "Bytes that wait for a commit"),
             replayed_records_total: r
                 .counter("flamestore_wal_replayed_records_total", "Records read back at the start"),
             torn_bytes_total: r.counter(
