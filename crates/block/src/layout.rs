@@ -13,6 +13,10 @@ use crate::refusal::unwritable;
 /// The version that is written. Readers accept every version up to it.
 pub const VERSION: u32 = 1;
 
+/// Of the writer: raised when the same rows become other bytes, by another encoding or library. Two versions of the program
+/// then never write the same compacted block, whose id contains it, while one replaces the other.
+pub const REVISION: u32 = 2;
+
 /// The Parquet files of a block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) enum Table {

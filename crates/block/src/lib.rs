@@ -14,7 +14,7 @@ pub mod ulid;
 pub mod upload;
 pub mod write;
 
-pub use layout::VERSION;
+pub use layout::{REVISION, VERSION};
 pub use meta::{Meta, Origin};
 pub use read::{Block, BlockCache, Hidden};
 pub use spill::Spill;

@@ -24,7 +24,7 @@ use flamestore_block::meta::MAX_DELETIONS;
 use flamestore_block::read::source::{DatasetSource, Source};
 use flamestore_block::ulid::block_id;
 use flamestore_block::write::stream::{DatasetStream, FnNodeRow, FunctionRow, LocationRow, Pass, Profiles, StackRow};
-use flamestore_block::{Block, BlockMeta, Origin, Spill, Ulid, VERSION, Written, write_streams};
+use flamestore_block::{Block, BlockMeta, Origin, REVISION, Spill, Ulid, VERSION, Written, write_streams};
 use flamestore_model::{Fault, TenantId};
 
 use functions::FunctionIds;
@@ -161,6 +161,7 @@ fn id_of(sources: &[&Block], tenant: &TenantId, level: u32, deletions: &BTreeSet
             tenant.as_str().as_bytes(),
             &level.to_le_bytes(),
             &VERSION.to_le_bytes(),
+            &REVISION.to_le_bytes(),
             &bytes(&ids),
             &bytes(deletions),
         ],

@@ -8,6 +8,7 @@ mod golden;
 mod held;
 mod made;
 mod naive;
+mod revision;
 mod rolled;
 mod round_trip;
 mod shuffled;
