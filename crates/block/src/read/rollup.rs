@@ -20,18 +20,18 @@ use crate::refusal::corrupt;
 /// A bucket, by the rows that it sums up and those that hold its sums.
 #[derive(Debug)]
 pub(crate) struct Bucket {
-    time: i64,
-    profiles: Range<u64>,
-    samples: Range<u64>,
-    sums: Range<u64>,
+    pub(crate) time: i64,
+    pub(crate) profiles: Range<u64>,
+    pub(crate) samples: Range<u64>,
+    pub(crate) sums: Range<u64>,
 }
 
 /// The buckets of one resolution of a dataset; they climb.
 #[derive(Debug, Default)]
 pub(crate) struct Buckets {
-    of_series: Vec<Bucket>,
+    pub(crate) of_series: Vec<Bucket>,
     /// Of all series of a profile type.
-    of_types: Vec<Bucket>,
+    pub(crate) of_types: Vec<Bucket>,
 }
 
 impl Buckets {
@@ -236,7 +236,18 @@ const PATHS: [&str; 8] = [
     "first_rollup_sample",
 ];
 
-fn decode(columns: &Checked, rows: Range<u64>, known: &DatasetRows, resolution: Resolution) -> Result<Buckets, Fault> {
+/// What there is of a bucket beside its names.
+pub(crate) const PATHS_AND_TOTAL: [&str; 10] = {
+    let [a, b, c, d, e, f, g, h] = PATHS;
+    [a, b, c, d, e, f, g, h, "rollup_row", "total_value"]
+};
+
+pub(crate) fn decode(
+    columns: &Checked,
+    rows: Range<u64>,
+    known: &DatasetRows,
+    resolution: Resolution,
+) -> Result<Buckets, Fault> {
     let rows = std::slice::from_ref(&rows);
     let series = columns.optional_u32s("series_id", rows)?;
     let times = columns.i64s("time", rows)?;

@@ -1,5 +1,7 @@
 //! Reading all of a block to find everything that is wrong with it.
 
+mod sums;
+
 use std::collections::VecDeque;
 use std::error::Error;
 use std::ops::Range;
@@ -14,6 +16,7 @@ use crate::read::columns::Checked;
 use crate::read::series::SeriesRows;
 use crate::read::{Block, blocking};
 use crate::refusal::corrupt;
+use sums::{SUM_PATHS, Tally, Wanted};
 
 /// Bytes of a file that are fetched at a time, rounded up to whole pieces.
 pub const CHUNK_BYTES: u64 = 4 << 20;
@@ -180,7 +183,7 @@ impl Block {
         Ok(())
     }
 
-    /// Series, profiles and samples of a dataset agree, and everything that they name is there.
+    /// Series, profiles, samples and roll-ups of a dataset agree, and everything that they name is there.
     async fn verify_rows(&self, dataset: usize) -> Result<(), Fault> {
         let rows = self.dataset(dataset)?.rows;
         drop(Box::pin(self.symbols_of(dataset)).await?);
@@ -190,13 +193,24 @@ impl Block {
         let columns =
             self.columns(Table::Series, &["series_id", "total_value"], std::slice::from_ref(&series_rows)).await?;
         let totals = blocking(move || series_totals(&columns.check()?, &series_rows)).await?;
-        let mut account = Account::new(series, totals, rows, stacks);
+        let tallies = Box::pin(self.tallies(dataset)).await?;
+        let mut account = Account::new(series, totals, rows, stacks, tallies);
         for lot in lots(rows.profiles.range(), PROFILE_ROWS) {
             let columns = self.columns(Table::Profiles, &PROFILE_PATHS, std::slice::from_ref(&lot)).await?;
             account = blocking(move || account.profiles(&columns.check()?, &lot)).await?;
             for lot in lots(account.open_samples(), SAMPLE_ROWS) {
                 let columns = self.columns(Table::Samples, &SAMPLE_PATHS, std::slice::from_ref(&lot)).await?;
-                account = blocking(move || account.samples(&columns.check()?, &lot)).await?;
+                let mut sums = Vec::new();
+                for wanted in account.wanted(&lot) {
+                    sums.push((self.columns(wanted.table, &SUM_PATHS, &wanted.rows).await?, wanted));
+                }
+                account = blocking(move || {
+                    for (sums, wanted) in sums {
+                        account.hold(&sums.check()?, &wanted)?;
+                    }
+                    account.samples(&columns.check()?, &lot)
+                })
+                .await?;
             }
         }
         account.finish(&self.meta.key(Table::Series.file()))
@@ -266,6 +280,9 @@ struct Account {
     /// Profiles whose samples have not all been seen: `profile_row`, samples to come, value to come.
     open: VecDeque<(u64, u64, i64)>,
     next_sample: u64,
+    /// Of the next profile.
+    first_sample: u64,
+    tallies: Vec<Tally>,
 }
 
 #[derive(Default)]
@@ -277,7 +294,13 @@ struct Seen {
 }
 
 impl Account {
-    fn new(series: Arc<SeriesRows>, series_totals: Vec<i64>, rows: DatasetRows, stacks: usize) -> Self {
+    fn new(
+        series: Arc<SeriesRows>,
+        series_totals: Vec<i64>,
+        rows: DatasetRows,
+        stacks: usize,
+        tallies: Vec<Tally>,
+    ) -> Self {
         let next_sample = rows.samples.0;
         Account {
             series,
@@ -288,6 +311,8 @@ impl Account {
             seen: Seen::default(),
             open: Default::default(),
             next_sample,
+            first_sample: next_sample,
+            tallies,
         }
     }
 
@@ -318,6 +343,11 @@ impl Account {
             }
             self.seen.last = Some(key);
             let samples = u64::from(counts[i] as u32);
+            let its = self.first_sample..self.first_sample.saturating_add(samples);
+            for tally in &mut self.tallies {
+                tally.profile(row, u64::from(ids[i] as u32), times[i], &its, totals[i])?;
+            }
+            self.first_sample = its.end;
             self.seen.profiles += 1;
             self.seen.samples += samples;
             self.seen.total = self.seen.total.wrapping_add(totals[i]);
@@ -353,6 +383,14 @@ impl Account {
         self.next_sample..self.next_sample.saturating_add(samples).min(self.rows.samples.range().end)
     }
 
+    fn wanted(&self, samples: &Range<u64>) -> Vec<Wanted> {
+        self.tallies.iter().enumerate().filter_map(|(i, tally)| tally.wanted(i, samples)).collect()
+    }
+
+    fn hold(&mut self, sums: &Checked, wanted: &Wanted) -> Result<(), Fault> {
+        self.tallies.get_mut(wanted.tally).map_or(Ok(()), |tally| tally.hold(sums, &wanted.rows))
+    }
+
     fn samples(mut self, columns: &Checked, rows: &Range<u64>) -> Result<Self, Fault> {
         let one = std::slice::from_ref(rows);
         let wrong = |row: u64, what: &str| Err(corrupt(columns.name(), format_args!("row {row}: {what}")));
@@ -373,6 +411,9 @@ impl Account {
             if stacks[i] as u32 as usize >= self.stacks {
                 return wrong(row, "its stack is not there");
             }
+            for tally in &mut self.tallies {
+                tally.sample(row, stacks[i] as u32, values[i])?;
+            }
             (*left, *value) = (*left - 1, value.wrapping_sub(values[i]));
             if *left == 0 {
                 if *value != 0 {
@@ -390,6 +431,6 @@ impl Account {
         if !self.open.is_empty() || self.next_sample != self.rows.samples.range().end {
             return Err(corrupt(name, "its profiles have other samples than there are"));
         }
-        Ok(())
+        self.tallies.iter().try_for_each(Tally::finish)
     }
 }

@@ -29,6 +29,9 @@ async fn a_block_of_version_1_is_read() {
         bucket.put(&meta.key(&file.path), std::fs::read(folder().join(&file.path)).unwrap().into()).await.unwrap();
     }
     let block = open(&bucket, meta);
+    let mut damages = Vec::new();
+    block.verify(&mut damages, &|_| {}).await.unwrap();
+    assert_eq!(damages, []);
     let mut tree = TreeMerger::default();
     block.add_tree(&everything(), &mut tree).await.unwrap();
     assert_eq!(naive::stacks_of(&tree.finish()), naive::tree(&datasets(), &everything()));

@@ -13,7 +13,7 @@ use crate::{block_meta, everything, naive, open};
 
 const SIZE: Size = Size { functions: 12, stacks: 30, pods: 3, profiles: 0, samples: 1, links: false };
 const MINUTE: i64 = 60_000_000_000;
-const FILES: [&str; 6] = [
+pub(crate) const FILES: [&str; 6] = [
     "rollup_block.parquet",
     "rollup_block_samples.parquet",
     "rollup_1h.parquet",
@@ -23,7 +23,7 @@ const FILES: [&str; 6] = [
 ];
 
 /// Many profiles of few stacks within some hours around zero, with values of any size where `wild`.
-fn dataset(service: &str, seed: u64, wild: bool) -> Dataset {
+pub(crate) fn dataset(service: &str, seed: u64, wild: bool) -> Dataset {
     let mut chance = Chance(seed);
     let mut dataset = made::dataset(service, seed, SIZE);
     let stacks = dataset.symbols.stacks.parent.len() as u64;
@@ -52,12 +52,12 @@ fn dataset(service: &str, seed: u64, wild: bool) -> Dataset {
     dataset
 }
 
-fn written(datasets: &[Dataset]) -> Written {
+pub(crate) fn written(datasets: &[Dataset]) -> Written {
     let inputs: Vec<&dyn DatasetInput> = datasets.iter().map(|d| d as _).collect();
     write_block(&inputs, &BlockMeta { level: 1, ..block_meta() }).unwrap()
 }
 
-async fn stored(datasets: &[Dataset]) -> (Bucket, Block) {
+pub(crate) async fn stored(datasets: &[Dataset]) -> (Bucket, Block) {
     let bucket = Bucket::in_memory();
     let meta = upload(&bucket, &TenantId::anonymous(), &written(datasets)).await.unwrap().meta;
     let block = open(&bucket, meta);

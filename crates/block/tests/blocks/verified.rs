@@ -7,7 +7,7 @@ use flamestore_block::read::Damage;
 use flamestore_objstore::Bucket;
 
 use crate::made::{self, Chance, Size};
-use crate::{open, stored};
+use crate::{open, rolled, stored};
 
 const SIZE: Size = Size { functions: 300, stacks: 900, pods: 3, profiles: 60, samples: 90, links: true };
 
@@ -93,4 +93,37 @@ async fn tables_that_do_not_agree_are_noticed_though_their_checksums_are_right()
     meta.files[0].crc32c ^= 1;
     let found = damages(&bucket, &meta).await;
     assert!(found.len() == 1 && found[0].what.contains("all of it"), "{found:?}");
+}
+
+#[tokio::test]
+async fn sums_that_are_not_those_of_the_samples_are_noticed_though_their_checksums_are_right() {
+    let mut noticed = 0;
+    for seed in 0..3 {
+        let truth = [rolled::dataset("a", seed, seed % 2 == 0), rolled::dataset("b", seed + 50, false)];
+        let (bucket, good) = rolled::stored(&truth).await;
+        assert_eq!(damages(&bucket, good.meta()).await, [], "seed {seed}");
+        // The same profiles, but that one stack of one of them has one more.
+        let mut lies = truth;
+        let Some(value) = lies[0].series.iter_mut().flat_map(|s| &mut s.profiles).find_map(|p| p.values.last_mut())
+        else {
+            continue;
+        };
+        *value = value.wrapping_add(1);
+        let (others, other) = rolled::stored(&lies).await;
+        let roll_ups = other.meta().files.iter().filter(|f| rolled::FILES.contains(&f.path.as_str()));
+        for theirs in roll_ups.filter(|f| !good.meta().files.contains(f)) {
+            let mut meta = Meta::clone(good.meta());
+            *meta.files.iter_mut().find(|f| f.path == theirs.path).unwrap() = theirs.clone();
+            meta.stats.bytes = meta.files.iter().map(|f| f.size).sum();
+            let key = meta.key(&theirs.path);
+            let own = bucket.get(&key).await.unwrap();
+            bucket.put(&key, others.get(&other.meta().key(&theirs.path)).await.unwrap()).await.unwrap();
+            let found = damages(&bucket, &meta).await;
+            let buckets = theirs.path.replace("_samples", "");
+            assert!(found.len() == 1 && found[0].what.contains(&buckets), "{}: {found:?}", theirs.path);
+            bucket.put(&key, own).await.unwrap();
+            noticed += 1;
+        }
+    }
+    assert!(noticed > 5, "{noticed}");
 }

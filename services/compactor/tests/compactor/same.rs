@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::SeqCst;
 use std::time::Duration;
 
-use flamestore_block::Meta;
+use flamestore_block::{Block, BlockCache, Meta};
 use flamestore_clock::Clock;
 use flamestore_index::Index;
 use flamestore_model::ProfileId;
@@ -57,6 +57,11 @@ fn the_same_blocks_make_the_same_block_byte_by_byte() {
             assert_eq!(one.len(), 1);
             assert_eq!(one, other, "the files\' checksums are part of it");
             assert_eq!((one[0].sources.len(), one[0].origins.len()), (6, 6));
+            assert!(one[0].files.iter().any(|f| f.path.starts_with("rollup_")));
+            let (mut damages, cache) = (Vec::new(), BlockCache::new(1 << 20));
+            let block = Block::open(a.bucket.clone(), tenant_of(t), one[0].clone().into(), cache).unwrap();
+            block.verify(&mut damages, &|_| {}).await.unwrap();
+            assert_eq!(damages, [], "it sums up what it has");
         }
     });
 }
