@@ -7,7 +7,7 @@ use crate::keys::registry;
 use crate::reference::default_text;
 
 /// Flags most deployments set.
-const COMMON: [&str; 18] = [
+const COMMON: [&str; 16] = [
     "target",
     "auth.multitenancy-enabled",
     "server.http-listen-address",
@@ -20,8 +20,6 @@ const COMMON: [&str; 18] = [
     "storage.s3.bucket-name",
     "storage.s3.endpoint",
     "pyroscopedb.data-path",
-    "memberlist.bind-port",
-    "memberlist.join",
     "runtime-config.file",
     "compactor.blocks-retention-period",
     "distributor.ingestion-rate-limit-mb",
@@ -64,10 +62,23 @@ fn line(out: &mut String, key: &Key) {
     let default = default_text(key);
     let default = if default.is_empty() { String::new() } else { format!(" (default {default})") };
     let not_yet = match key.status {
-        Status::NotYet { why, .. } => format!("; not used yet: {why}"),
+        Status::NotYet { why, .. } => format!(" Not used yet: {why}."),
         _ => String::new(),
     };
     let word = key.kind.word().replace("\\|", "|");
     // Writing to a string cannot fail.
     let _ = writeln!(out, "  -{} {word}\n        {}{default}{not_yet}", key.flag, key.doc);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_short_help_names_nothing_that_is_not_used_and_the_long_one_says_what_is_not() {
+        assert!(!help().contains("Not used yet"), "{}", help());
+        let all = help_all();
+        assert!(all.contains("None = a cluster of one. Not used yet: "), "{all}");
+        assert!(COMMON.iter().all(|flag| registry().by_flag(flag).is_some()));
+    }
 }
