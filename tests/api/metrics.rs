@@ -50,4 +50,11 @@ fn what_is_open_and_under_way_is_seen_and_so_is_what_came_and_went() {
         missing.is_empty()
     });
     assert!(seen, "{missing:?}");
+    let metrics = server.client().get("/metrics").expect("metrics");
+    let sum = |name: &str| -> f64 {
+        let name = format!("pyroscope_distributor_received_{name}_sum{{type=\"process_cpu\",tenant=\"anonymous\"}}");
+        metrics.lines().find_map(|l| l.strip_prefix(&*name)?.trim().parse().ok()).unwrap_or_else(|| panic!("{name}"))
+    };
+    let (all, samples, symbols) = (sum("decompressed_bytes"), sum("samples_bytes"), sum("symbols_bytes"));
+    assert!(samples > 0.0 && symbols > samples && samples + symbols == all, "{samples} and {symbols} of {all}");
 }

@@ -97,7 +97,11 @@ impl Scan {
         let mut fields = Reader::new(text);
         while !fields.is_done() {
             match fields.key()? {
-                (2, BYTES) => self.sample(fields.message()?)?,
+                (2, BYTES) => {
+                    let message = fields.message()?;
+                    self.profile.sample_bytes += message.range().1;
+                    self.sample(message)?;
+                }
                 (4, BYTES) => self.location(fields.message()?)?,
                 (5, BYTES) => self.function(fields.message()?)?,
                 (6, BYTES) => {

@@ -97,6 +97,8 @@ pub struct Profile {
     pub locations: Vec<Location>,
     pub lines: Vec<Line>,
     pub samples: Vec<Sample>,
+    /// What the samples take of the inflated file, in bytes.
+    pub sample_bytes: usize,
     /// Indexes in [`Profile::locations`] or [`MISSING`], of all samples one after another.
     pub sample_locations: Vec<u32>,
     /// Row-major.

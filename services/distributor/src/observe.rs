@@ -30,7 +30,7 @@ pub struct Received {
     pub compressed_bytes: u64,
     pub inflated_bytes: u64,
     pub samples: u64,
-    /// What the samples take of the inflated bytes, when each number takes eight.
+    /// What the samples take of the inflated bytes; the rest is symbols.
     pub samples_bytes: u64,
     /// How long it took to decode it; `None`: choosing its labels needed that already.
     pub parse_nanos: Option<u64>,
@@ -56,7 +56,7 @@ impl Count<'_> {
             compressed_bytes: compressed_bytes as u64,
             inflated_bytes: profile.text.len() as u64,
             samples: profile.samples.len() as u64,
-            samples_bytes: 8 * (profile.sample_locations.len() + profile.values.len()) as u64,
+            samples_bytes: profile.sample_bytes as u64,
             parse_nanos,
         };
         self.observer.received(self.tenant, profile_name, received);
