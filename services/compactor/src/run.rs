@@ -66,20 +66,26 @@ impl Compactor {
             every(self.config.cleanup_interval),
             every(self.config.enforcement_interval),
         );
-        tokio::pin!(stop);
-        loop {
-            let work = async {
-                // What failed has been told; there is another round.
+        // What failed has been told; there is another round.
+        let rounds = async {
+            loop {
                 let _ = tokio::select! {
-                    _ = room.tick() => self.make_room().await,
                     _ = clean.tick() => self.clean_all().await,
                     _ = compact.tick() => self.compact_all().await,
                 };
-            };
-            tokio::select! {
-                () = &mut stop => return,
-                () = work => {}
             }
+        };
+        // By itself: a disk fills while blocks are merged, and by that.
+        let room = async {
+            loop {
+                room.tick().await;
+                let _ = self.make_room().await;
+            }
+        };
+        tokio::select! {
+            () = stop => {}
+            () = rounds => {}
+            () = room => {}
         }
     }
 
