@@ -1,4 +1,5 @@
-//! Requests to delete, each also as an object of its own: `<tenant>/deletions/<id>.json`.
+//! Requests to delete, each also as an object of its own: `<tenant>/deletions/<20 digits>.json`, by the number of the snapshot
+//! that was the first to list it. So what a damaged snapshot has lost is asked for by name.
 //!
 //! Snapshots say how far a request is; the object says what was asked, so that no damaged snapshot loses it. It is written
 //! after the snapshot that lists the request, before the request is answered, and goes before the receipt does. So one that
@@ -6,6 +7,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use bytes::Bytes;
 use flamestore_block::{Meta, Ulid};
 use flamestore_model::{Fault, Kind};
 use flamestore_objstore::{Put, sealed};
@@ -23,6 +25,8 @@ const SUFFIX: &str = ".json";
 pub struct Request {
     version: u32,
     pub id: Ulid,
+    /// Number of the first snapshot with it.
+    listed_in: u64,
     selector: String,
     /// Closed.
     from_nanos: i64,
@@ -44,6 +48,7 @@ impl Request {
         Request {
             version: VERSION,
             id: deletion.id,
+            listed_in: deletion.listed_in,
             selector: deletion.selector.clone(),
             from_nanos: deletion.from_nanos,
             until_nanos: deletion.until_nanos,
@@ -64,6 +69,7 @@ impl Request {
         let blocks: Vec<Ulid> = live.iter().filter(touches).map(|meta| meta.ulid).collect();
         Deletion {
             id: self.id,
+            listed_in: self.listed_in,
             selector: self.selector,
             from_nanos: self.from_nanos,
             until_nanos: self.until_nanos,
@@ -79,33 +85,37 @@ impl Index {
         format!("{}/deletions", self.tenant())
     }
 
-    fn request_key(&self, id: Ulid) -> String {
-        format!("{}/{id}{SUFFIX}", self.requests_folder())
+    fn request_key(&self, listed_in: u64) -> String {
+        format!("{}/{listed_in:020}{SUFFIX}", self.requests_folder())
     }
 
-    /// Writes a request down; one that is there stays as it is.
+    /// Writes a request down; one that is there stays as it is. Under its number another one can only be left from an index that
+    /// somebody has taken away.
     pub async fn keep(&self, request: &Request) -> Result<(), Fault> {
         let json = serde_json::to_vec(request)
             .map_err(|e| Fault::internal("a request to delete cannot be written").caused_by(e))?;
-        match self.bucket().put_create(&self.request_key(request.id), sealed::seal(json).into()).await? {
-            Put::Created | Put::AlreadyExists => Ok(()),
+        let (key, json) = (self.request_key(request.listed_in), Bytes::from(sealed::seal(json)));
+        let is_there = self.bucket().put_create(&key, json.clone()).await? == Put::AlreadyExists;
+        if is_there && self.request(request.listed_in).await?.is_none_or(|found| found.id != request.id) {
+            self.bucket().put(&key, json).await?;
         }
+        Ok(())
     }
 
-    /// The requests that are written down, as a listing shows them.
-    pub async fn kept(&self) -> Result<BTreeSet<Ulid>, Fault> {
-        let mut ids = BTreeSet::new();
+    /// The numbers of requests that are written down, as a listing shows them.
+    pub async fn kept(&self) -> Result<BTreeSet<u64>, Fault> {
+        let mut numbers = BTreeSet::new();
         let mut listed = self.bucket().list(&self.requests_folder());
         while let Some(object) = listed.try_next().await? {
             let name = object.key.rsplit('/').next().and_then(|name| name.strip_suffix(SUFFIX));
-            ids.extend(name.and_then(Ulid::parse));
+            numbers.extend(name.filter(|name| name.len() == 20).and_then(|name| name.parse::<u64>().ok()));
         }
-        Ok(ids)
+        Ok(numbers)
     }
 
     /// `None`: it is not there, or cannot be read, which is told when it is so twice: the damage may be on the way.
-    pub async fn request(&self, id: Ulid) -> Result<Option<Request>, Fault> {
-        let key = self.request_key(id);
+    pub async fn request(&self, listed_in: u64) -> Result<Option<Request>, Fault> {
+        let key = self.request_key(listed_in);
         let mut tries = 0;
         loop {
             let json = match self.bucket().get(&key).await {
@@ -118,7 +128,7 @@ impl Index {
             });
             tries += 1;
             match read {
-                Ok(request) => return Ok(Some(request).filter(|r| r.id == id && r.version == VERSION)),
+                Ok(request) => return Ok(Some(request).filter(|r| r.listed_in == listed_in && r.version == VERSION)),
                 Err(fault) if tries > 1 => {
                     self.bucket().damaged(&key, &fault.at(&key));
                     return Ok(None);
@@ -129,8 +139,8 @@ impl Index {
     }
 
     /// Its receipt is about to go.
-    pub async fn forget(&self, id: Ulid) -> Result<(), Fault> {
-        self.bucket().delete(&self.request_key(id)).await
+    pub async fn forget(&self, listed_in: u64) -> Result<(), Fault> {
+        self.bucket().delete(&self.request_key(listed_in)).await
     }
 }
 
@@ -148,6 +158,7 @@ mod tests {
         blocks.iter().for_each(|meta| listed.add(Meta::clone(meta)));
         let deletion = Deletion {
             id: Ulid(99),
+            listed_in: 7,
             selector: "{a=\"b\"}".into(),
             from_nanos: 1,
             until_nanos: 5,
@@ -180,14 +191,14 @@ mod tests {
         for _ in 0..2 {
             index.keep(&request).await.unwrap();
         }
-        assert_eq!(index.kept().await.unwrap(), BTreeSet::from([Ulid(99)]));
-        assert_eq!(index.request(Ulid(99)).await.unwrap(), Some(request));
-        let key = index.request_key(Ulid(99));
+        assert_eq!(index.kept().await.unwrap(), BTreeSet::from([7]));
+        assert_eq!(index.request(7).await.unwrap(), Some(request));
+        let key = index.request_key(7);
         let mut bytes = bucket.get(&key).await.unwrap().to_vec();
         bytes[20] ^= 1;
         bucket.put(&key, bytes.into()).await.unwrap();
-        assert_eq!(index.request(Ulid(99)).await.unwrap(), None);
-        index.forget(Ulid(99)).await.unwrap();
-        assert_eq!((index.kept().await.unwrap().len(), index.request(Ulid(99)).await.unwrap()), (0, None));
+        assert_eq!(index.request(7).await.unwrap(), None);
+        index.forget(7).await.unwrap();
+        assert_eq!((index.kept().await.unwrap().len(), index.request(7).await.unwrap()), (0, None));
     }
 }

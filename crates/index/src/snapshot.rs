@@ -34,6 +34,9 @@ pub struct Snapshot {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Deletion {
     pub id: Ulid,
+    /// Number of the first snapshot with it. 0: nobody has written that down.
+    #[serde(default)]
+    pub listed_in: u64,
     /// As it was sent.
     pub selector: String,
     /// Closed.

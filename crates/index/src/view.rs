@@ -10,7 +10,7 @@ use futures::{StreamExt, TryStreamExt};
 use crate::cover::cover;
 use crate::request::Request;
 use crate::snapshot::{Snapshot, Why};
-use crate::store::{Index, Latest};
+use crate::store::{Index, KEEP_SNAPSHOTS, Latest};
 
 /// Every block of a tenant, by what it is worth.
 #[derive(Debug)]
@@ -60,20 +60,27 @@ impl Index {
             Ok(snapshot) => (snapshot, None),
             Err(fault) => {
                 let mut made = Snapshot { seq, ..Snapshot::empty(self.tenant().as_str()) };
+                let mut sound = None;
                 if let Some(older) = self.older(seq).await? {
+                    sound = Some(older.seq);
                     candidates.extend(older.blocks.iter().map(|b| b.ulid));
                     requests.extend(older.deletions.iter().map(|d| (d.id, Request::of(d, &older))));
                     // What was taken away on purpose does not come back. What was compacted may have to.
                     made.dead = older.dead.into_iter().filter(|d| d.why != Why::Compaction).collect();
                     made.quarantined = older.quarantined;
                 }
+                // By name, as far as snapshots are kept: no listing is believed.
+                let first = sound.unwrap_or_else(|| seq.saturating_sub(KEEP_SNAPSHOTS as u64));
+                for number in (first + 1)..=seq {
+                    requests.extend(self.request(number).await?.map(|request| (request.id, request)));
+                }
                 (made, Some(fault))
             }
         };
         let rebuild = damaged.is_some() || seq == 0;
         if rebuild {
-            for id in self.kept().await? {
-                requests.extend(self.request(id).await?.map(|request| (id, request)));
+            for number in self.kept().await? {
+                requests.extend(self.request(number).await?.map(|request| (request.id, request)));
             }
         }
         let folders: BTreeSet<Ulid> = self
@@ -223,9 +230,10 @@ pub(crate) mod tests {
         }
     }
 
-    fn deletion(id: u128, blocks: &[u128]) -> Deletion {
+    fn deletion(id: u128, listed_in: u64, blocks: &[u128]) -> Deletion {
         Deletion {
             id: Ulid(id),
+            listed_in,
             selector: "{a=\"b\"}".into(),
             from_nanos: 0,
             until_nanos: 5,
@@ -240,8 +248,12 @@ pub(crate) mod tests {
         let w = World::new();
         w.commit(&meta(1, 0)).await;
         w.commit(&meta(2, 0)).await;
+        let (bucket, stale) = stale(&w.bucket);
+        let blind = Index::new(bucket, w.index.tenant().clone(), ManualClock::at_nanos(1));
+        blind.view(4).await.unwrap();
+        stale.store(true, SeqCst);
         let base = w.index.view(4).await.unwrap().snapshot;
-        for (seq, asked) in [(1, deletion(8, &[1])), (2, deletion(9, &[1, 2]))] {
+        for (seq, asked) in [(1, deletion(8, 1, &[1])), (2, deletion(9, 2, &[1, 2]))] {
             let with_it = |s: &mut Snapshot| {
                 s.deletions.push(asked.clone());
                 Ok(())
@@ -261,6 +273,8 @@ pub(crate) mod tests {
             let hidden: Vec<_> = view.snapshot.deletions.iter().map(|d| (d.id.0, d.blocks.clone())).collect();
             let wanted = [(8, vec![Ulid(10)]), (9, vec![Ulid(10)])];
             assert_eq!(hidden, wanted[usize::from(seq == 1)..], "snapshot {seq} is damaged");
+            let blindly = blind.view(4).await.unwrap().snapshot.deletions.into_iter().map(|d| d.id.0);
+            assert!(blindly.eq(hidden.iter().map(|(id, _)| *id)), "no listing shows the object");
         }
         for key in [1, 2].map(|seq| format!("t/index/{seq:020}.json.zst")) {
             w.bucket.delete(&key).await.unwrap();

@@ -97,8 +97,9 @@ impl Compactor {
         let numbers = [from_ms.to_le_bytes(), until_ms.to_le_bytes(), self.parts.chance.next_u64().to_le_bytes()];
         let blocks: Vec<u8> = touched.iter().flat_map(|b| b.0.to_le_bytes()).collect();
         let made_of = [b"deletion".as_slice(), numbers.as_flattened(), selector.as_bytes(), &blocks];
-        let deletion = Deletion {
+        let mut deletion = Deletion {
             id: block_id(u64::try_from(asked_ms).unwrap_or(0), &made_of),
+            listed_in: 0,
             selector: selector.to_owned(),
             from_nanos: range.from_nanos,
             until_nanos: range.to_nanos,
@@ -126,6 +127,7 @@ impl Compactor {
                         "block {gone} was compacted meanwhile: send the request again"
                     )));
                 }
+                deletion.listed_in = snapshot.seq + 1;
                 snapshot.deletions.push(deletion.clone());
                 Ok(())
             })
@@ -142,12 +144,12 @@ impl Compactor {
     pub(crate) async fn keep_requests(&self, index: &Index, view: &View) -> Result<(), Fault> {
         let kept = index.kept().await?;
         let listed = &view.snapshot;
-        for deletion in listed.deletions.iter().filter(|d| !kept.contains(&d.id)) {
+        for deletion in listed.deletions.iter().filter(|d| d.listed_in > 0 && !kept.contains(&d.listed_in)) {
             index.keep(&Request::of(deletion, listed)).await?;
         }
         let mut lost = Vec::new();
-        for id in kept.into_iter().filter(|id| listed.deletions.iter().all(|d| d.id != *id)) {
-            lost.extend(index.request(id).await?);
+        for number in kept.into_iter().filter(|number| listed.deletions.iter().all(|d| d.listed_in != *number)) {
+            lost.extend(index.request(number).await?);
         }
         if lost.is_empty() {
             return Ok(());
@@ -173,7 +175,7 @@ impl Compactor {
 }
 
 /// Receipts that nobody will ask for any more.
-pub(crate) fn old(snapshot: &Snapshot, now_ms: i64) -> Vec<Ulid> {
+pub(crate) fn old(snapshot: &Snapshot, now_ms: i64) -> Vec<(Ulid, u64)> {
     let old = |d: &&Deletion| d.asked_ms < now_ms - KEEP_RECEIPTS_MS && Receipt::of(d, snapshot).state == State::Done;
-    snapshot.deletions.iter().filter(old).map(|d| d.id).collect()
+    snapshot.deletions.iter().filter(old).map(|d| (d.id, d.listed_in)).collect()
 }

@@ -163,12 +163,12 @@ impl Compactor {
     /// snapshot in place of a damaged one; forgets old receipts. Whoever follows learns what others have changed.
     async fn publish(&self, index: &Index, view: &View) -> Result<(), Fault> {
         let old = delete::old(&view.snapshot, self.parts.clock.now_millis());
-        for id in &old {
-            index.forget(*id).await?;
+        for (_, listed_in) in &old {
+            index.forget(*listed_in).await?;
         }
         let edit = |snapshot: &mut Snapshot| {
             view.live.iter().for_each(|meta| snapshot.add(meta.clone()));
-            snapshot.deletions.retain(|d| !old.contains(&d.id));
+            snapshot.deletions.retain(|d| !old.iter().any(|(id, _)| *id == d.id));
             Ok(())
         };
         self.edit(index, view, edit).await.map(drop)

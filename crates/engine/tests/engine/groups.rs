@@ -81,6 +81,7 @@ impl Stored {
         self.model.pushed.retain(|(spec, _)| !range.contains(spec.time_nanos()));
         self.now.deletions.push(Deletion {
             id: Ulid(self.now.deletions.len() as u128 + 1),
+            listed_in: 1,
             selector: "{}".into(),
             from_nanos: range.from_nanos,
             until_nanos: range.to_nanos,

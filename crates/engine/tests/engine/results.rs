@@ -75,6 +75,7 @@ fn what_was_deleted_between_two_questions_is_in_neither_answer_and_back_when_it_
             let mut now = Snapshot::empty("tenant-0");
             now.deletions.extend(deleted.into_iter().map(|(selector, range)| Deletion {
                 id: Ulid(1),
+                listed_in: 1,
                 selector: selector.to_owned(),
                 from_nanos: range.from_nanos,
                 until_nanos: range.to_nanos,

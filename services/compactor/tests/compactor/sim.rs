@@ -64,8 +64,19 @@ impl World {
         self.storm.end();
     }
 
+    /// Another process on the bucket merges, and may clean when this one has seen what it did.
+    async fn visit(&mut self) {
+        let other = World::beside(self).await;
+        other.compactor().compact_all().await.unwrap();
+        self.struck.visits.fetch_add(1, SeqCst);
+        if self.below(2) == 0 {
+            self.compactor().clean_all().await.unwrap();
+            other.compactor().clean_all().await.unwrap();
+        }
+    }
+
     async fn step(&mut self) {
-        match self.below(16) {
+        match self.below(17) {
             0..=3 => {
                 for _ in 0..=self.below(3) {
                     self.push().await;
@@ -78,6 +89,7 @@ impl World {
             8 => self.clock.advance(Duration::from_secs(600 + self.below(4 * 3600))),
             9 => self.crash().await,
             13..=14 => self.weather().await,
+            16 => self.visit().await,
             15 => {
                 let (tenant, many) = (self.below(2) as u8, [1, 2, usize::MAX][self.below(3) as usize]);
                 self.damage_index(tenant, many).await;
@@ -216,6 +228,7 @@ fn no_order_of_steps_and_breaks_changes_what_is_answered() {
             ("deleted blocks", &struck.deleted),
             ("deletions on request", &struck.deletions),
             ("damaged snapshots", &struck.damaged),
+            ("visits of another process", &struck.visits),
             ("indexes made again from the blocks", &struck.made_again),
             ("roll-ups", &struck.rolled_up),
             ("starts in storms", &struck.starts_in_storms),

@@ -58,6 +58,8 @@ pub(crate) struct Struck {
     pub(crate) deletions: AtomicU64,
     /// Snapshots of an index that were damaged in the bucket.
     pub(crate) damaged: AtomicU64,
+    /// Another process worked on the bucket.
+    pub(crate) visits: AtomicU64,
     /// Views that were made from the blocks.
     pub(crate) made_again: AtomicU64,
     pub(crate) rolled_up: AtomicU64,
