@@ -70,13 +70,15 @@ impl Room {
     }
 }
 
+type Wait = BoxFuture<'static, Result<OwnedSemaphorePermit, Fault>>;
+
 struct Measured {
     body: Body,
     intake: Arc<Intake>,
     room: Room,
     free: usize,
     /// A piece that has come, and the room that it waits for.
-    waiting: Option<(Frame<Bytes>, BoxFuture<'static, Result<OwnedSemaphorePermit, Fault>>)>,
+    waiting: Option<(Frame<Bytes>, Wait)>,
 }
 
 impl Measured {
