@@ -229,7 +229,7 @@ impl Table {
                 column("time", Delta),
                 column("duration_nanos", Dictionary),
                 // A page holds several types of a service: zstd finds the ids that the types of a pprof share.
-                Column { page_rows: 8 << 10, ..ids("profile_id", 3) },
+                Column { page_rows: 16 << 10, ..ids("profile_id", 3) },
                 column("total_value", Plain),
                 column("sample_count", Plain),
             ],
