@@ -13,7 +13,7 @@ const NODES: u32 = 12_000;
 const FUNCTIONS: u32 = 3_000;
 
 /// A tree like those of services: some hundred frames deep, names that repeat. The same every time.
-fn dataset() -> (Symbols, Vec<i64>) {
+fn dataset(nodes: u32) -> (Symbols, Vec<i64>) {
     let mut symbols = Symbols::default();
     for i in 0..FUNCTIONS {
         let name = symbols.strings.push(&format!("example.com/team/service/package{}.(*Type).method{i}", i % 50));
@@ -29,7 +29,7 @@ fn dataset() -> (Symbols, Vec<i64>) {
     }
     let mut values = vec![0];
     let mut chance = 1u32;
-    for node in 1..=NODES {
+    for node in 1..=nodes {
         chance = chance.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
         let back = 1 + (chance >> 16) % 200.min(node);
         // No two nodes have both parent and function in common.
@@ -54,9 +54,22 @@ fn merge(parts: &[(Symbols, Vec<i64>)]) -> Tree {
     merger.finish()
 }
 
+/// What was kept of eight windows, most of whose stacks are the same.
+#[divan::bench(args = [12_000, 120_000])]
+fn kept_parts(bencher: divan::Bencher<'_, '_>, nodes: u32) {
+    let parts: Vec<Tree> = (0..8).map(|part| merge(&[dataset(nodes + part * nodes / 50)])).collect();
+    bencher.bench(|| {
+        let mut merger = TreeMerger::default();
+        for part in &parts {
+            merger.add_tree(part);
+        }
+        merger.finish()
+    });
+}
+
 #[divan::bench(args = [1, 4])]
 fn flamegraph(bencher: divan::Bencher<'_, '_>, datasets: usize) {
-    let parts = vec![dataset(); datasets];
+    let parts = vec![dataset(NODES); datasets];
     bencher.bench(|| {
         let mut tree = merge(&parts);
         tree.truncate(8192);
@@ -66,13 +79,13 @@ fn flamegraph(bencher: divan::Bencher<'_, '_>, datasets: usize) {
 
 #[divan::bench]
 fn merge_only(bencher: divan::Bencher<'_, '_>) {
-    let parts = [dataset()];
+    let parts = [dataset(NODES)];
     bencher.bench(|| merge(&parts));
 }
 
 #[divan::bench]
 fn truncate_only(bencher: divan::Bencher<'_, '_>) {
-    let tree = merge(&[dataset()]);
+    let tree = merge(&[dataset(NODES)]);
     bencher.with_inputs(|| tree.clone()).bench_values(|mut tree| {
         tree.truncate(8192);
         tree
@@ -81,13 +94,13 @@ fn truncate_only(bencher: divan::Bencher<'_, '_>) {
 
 #[divan::bench]
 fn levels_only(bencher: divan::Bencher<'_, '_>) {
-    let tree = merge(&[dataset()]);
+    let tree = merge(&[dataset(NODES)]);
     bencher.bench(|| tree.flamegraph());
 }
 
 #[divan::bench(args = [1, 4])]
 fn pprof(bencher: divan::Bencher<'_, '_>, datasets: usize) {
-    let parts = vec![dataset(); datasets];
+    let parts = vec![dataset(NODES); datasets];
     bencher.bench(|| {
         let mut profile = ProfileMerge::default();
         for (symbols, values) in &parts {
