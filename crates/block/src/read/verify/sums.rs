@@ -200,7 +200,8 @@ impl Tally {
     /// Moves the sums of a bucket from what is held to what is open.
     fn open(&mut self, row: u64) -> Result<(), Fault> {
         self.open.clear();
-        while let Some((_, stack, value)) = self.held.pop_front_if(|(of, _, _)| *of == row) {
+        while let Some((_, stack, value)) = self.held.front().copied().filter(|(of, _, _)| *of == row) {
+            self.held.pop_front();
             if self.open.last().is_some_and(|(last, _, _)| *last >= stack) {
                 return Err(self.wrong(row, "its sums are not in order"));
             }
