@@ -138,6 +138,28 @@ fn render_pages_add_up_over_tenants() {
 }
 
 #[test]
+fn each_of_several_tenants_keeps_its_own_retention() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("runtime.yaml");
+    std::fs::write(&file, "overrides:\n  fed-a:\n    compactor_blocks_retention_period: 1h\n").expect("a file");
+    let server = Server::start(&[
+        "-auth.multitenancy-enabled=true",
+        "-validation.reject-older-than=0",
+        "-runtime-config.file",
+        file.to_str().expect("a path"),
+    ]);
+    let fed = Fed { server, now: SystemClock::default().now_nanos() / 1_000_000_000 };
+    for (tenant, value) in VALUES {
+        push(&fed.of(tenant), tenant, value, (fed.now - 2 * 3600) * 1_000_000_000);
+        push(&fed.of(tenant), tenant, 100 * value, fed.now * 1_000_000_000);
+    }
+    let hours = json!({ "start": (fed.now - 4 * 3600) * 1000 });
+    let total = |tenant: &str| int(&fed.ask(tenant, "SelectMergeStacktraces", &hours)["flamegraph"]["total"]);
+    assert_eq!((total("fed-a"), total("fed-b")), (3000, 1212));
+    assert_eq!((total("fed-a|fed-b"), total("fed-b|fed-a")), (4212, 4212));
+}
+
+#[test]
 fn what_belongs_to_one_tenant_is_not_asked_of_several() {
     let fed = Fed::start();
     let both = fed.of("fed-a|fed-b");

@@ -306,6 +306,12 @@ impl Limits {
         self.compactor_blocks_retention_period.enabled().or_else(|| self.retention_period.enabled())
     }
 
+    /// The oldest time that is kept, in nanoseconds since the epoch.
+    pub fn kept_from_nanos(&self, now_nanos: i64) -> i64 {
+        let kept = self.retention().map(|age| i64::try_from(age.as_nanos()).unwrap_or(i64::MAX));
+        kept.map_or(i64::MIN, |nanos| now_nanos.saturating_sub(nanos))
+    }
+
     /// Most series of a tenant in the heads of one of `ingesters`; `None` = no bound.
     pub fn max_series(&self, ingesters: usize) -> Option<u64> {
         let share = self.max_global_series_per_tenant.div_ceil(ingesters.max(1) as u64);

@@ -15,7 +15,7 @@ use flamestore_limits::Overrides;
 use flamestore_model::{Fault, Kind, TenantId};
 use flamestore_objstore::{Bucket, self_test};
 use flamestore_proto::push::v1::pusher_service_server::PusherServiceServer;
-use flamestore_querier::{Gate, Querier, WithoutStripped};
+use flamestore_querier::{Gate, Querier, Shown, View};
 use flamestore_query_frontend::{Frontend, debuginfo, doors};
 use flamestore_rpc::{BodyCaps, Front, Intake, Router, Tenancy, served};
 use flamestore_service::{Behind, Listeners, Readiness};
@@ -97,10 +97,13 @@ pub(crate) async fn run(config: Config, clock: Arc<dyn Clock>) -> Result<(), Fau
         },
     ));
     let gate = Gate::new(config.querier.max_concurrent, config.querier.max_queued, clock.clone(), observers.clone());
-    let limits = overrides.clone();
-    let shows_stripped = Arc::new(move |tenant: &TenantId| limits.of(tenant).include_stripped_profiles);
+    let (all_limits, now) = (overrides.clone(), clock.clone());
+    let views = Arc::new(move |tenant: &TenantId| {
+        let limits = all_limits.of(tenant);
+        View { oldest_nanos: limits.kept_from_nanos(now.now_nanos()), stripped: limits.include_stripped_profiles }
+    });
     let frontend = Frontend::new(flamestore_query_frontend::Parts {
-        querier: Querier::new(vec![Arc::new(WithoutStripped::new(engine.clone(), shows_stripped))])
+        querier: Querier::new(vec![Arc::new(Shown::new(engine.clone(), views))])
             .on_partial(flamestore_rpc::partial::note)
             .on_reads(flamestore_rpc::reads::note)
             .behind(gate)

@@ -4,8 +4,8 @@
 
 pub mod fan_out;
 pub mod gate;
-pub mod stripped;
+pub mod shown;
 
 pub use fan_out::Querier;
 pub use gate::Gate;
-pub use stripped::WithoutStripped;
+pub use shown::{Shown, View};

@@ -41,7 +41,8 @@ impl Frontend {
         self.parts.clock.now_millis()
     }
 
-    /// What the asker may ask: of several tenants, each limit is the smallest that any of them sets.
+    /// What the asker may ask: of several tenants, each limit is the smallest that any of them sets. Retention is the longest:
+    /// what is past that of one of them is left out where that one is asked ([`flamestore_querier::Shown`]).
     pub(crate) fn limits(&self, asker: &Asker) -> Arc<Limits> {
         let overrides = &self.parts.overrides;
         let all = asker.tenants.iter().map(|t| overrides.of(t));
@@ -60,6 +61,10 @@ fn strictest(a: &Limits, b: &Limits) -> Limits {
     out.max_flamegraph_nodes_max = smaller(a.max_flamegraph_nodes_max, b.max_flamegraph_nodes_max);
     out.max_query_length = HumanDuration(smaller(a.max_query_length.0, b.max_query_length.0));
     out.max_query_lookback = HumanDuration(smaller(a.max_query_lookback.0, b.max_query_lookback.0));
+    if a.retention().is_some_and(|kept| b.retention().is_none_or(|longer| kept < longer)) {
+        out.compactor_blocks_retention_period = b.compactor_blocks_retention_period;
+        out.retention_period = b.retention_period;
+    }
     out.query_analysis_enabled = a.query_analysis_enabled && b.query_analysis_enabled;
     out.query_analysis_series_enabled = a.query_analysis_series_enabled && b.query_analysis_series_enabled;
     out

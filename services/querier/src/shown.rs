@@ -1,4 +1,7 @@
-//! Hides what was kept of profiles that sampling dropped: they have totals, but no stacks.
+//! Leaves out what a tenant is not shown: what is past its retention, and what was kept of profiles that sampling dropped.
+//!
+//! The bytes of what is past retention go with their whole block, later; a question to several tenants is one to each, and
+//! each has a retention of its own.
 
 use std::sync::Arc;
 
@@ -9,26 +12,36 @@ use flamestore_flamegraph::{ProfileMerge, Tree};
 use flamestore_model::labels::names;
 use flamestore_model::{Fault, Matcher, QueryCost, Select, SeriesInfo, SeriesPoints, TenantId, TimeRange, TreeQuery};
 
-/// What the label `__sampled__` says of stripped profiles.
+/// What the label `__sampled__` says of stripped profiles, which have totals but no stacks.
 const STRIPPED: &str = "true";
 
-/// Whether a tenant wants to see its stripped profiles.
-pub type ShowsStripped = Arc<dyn Fn(&TenantId) -> bool + Send + Sync>;
-
-/// A reader without the profiles that were kept stripped of their stacks, but for tenants that want to see them.
-pub struct WithoutStripped {
-    reader: Arc<dyn Reader>,
-    shows: ShowsStripped,
+/// What a tenant is shown at the moment.
+#[derive(Debug, Clone, Copy)]
+pub struct View {
+    /// Nothing older, in nanoseconds since the epoch.
+    pub oldest_nanos: i64,
+    /// Whether it wants to see profiles that were stripped of their stacks.
+    pub stripped: bool,
 }
 
-impl WithoutStripped {
-    pub fn new(reader: Arc<dyn Reader>, shows: ShowsStripped) -> Self {
-        WithoutStripped { reader, shows }
+/// What each tenant is shown.
+pub type Views = Arc<dyn Fn(&TenantId) -> View + Send + Sync>;
+
+/// A reader of what tenants are shown.
+pub struct Shown {
+    reader: Arc<dyn Reader>,
+    views: Views,
+}
+
+impl Shown {
+    pub fn new(reader: Arc<dyn Reader>, views: Views) -> Self {
+        Shown { reader, views }
     }
 
     fn select(&self, tenant: &TenantId, select: &Select) -> Select {
-        let mut select = select.clone();
-        if !(self.shows)(tenant) {
+        let (view, mut select) = ((self.views)(tenant), select.clone());
+        select.range.from_nanos = select.range.from_nanos.max(view.oldest_nanos);
+        if !view.stripped {
             select.selector.matchers.push(Matcher::not_equal(names::SAMPLED, STRIPPED));
         }
         select
@@ -40,7 +53,7 @@ impl WithoutStripped {
 }
 
 #[async_trait]
-impl Reader for WithoutStripped {
+impl Reader for Shown {
     async fn series(&self, tenant: &TenantId, select: &Select) -> Result<Answer<Vec<SeriesInfo>>, Fault> {
         self.reader.series(tenant, &self.select(tenant, select)).await
     }
@@ -66,6 +79,11 @@ impl Reader for WithoutStripped {
     }
 
     async fn bounds(&self, tenant: &TenantId) -> Result<Answer<Option<TimeRange>>, Fault> {
-        self.reader.bounds(tenant).await
+        let oldest_nanos = (self.views)(tenant).oldest_nanos;
+        let bounds = self.reader.bounds(tenant).await?;
+        Ok(bounds.map(|range| {
+            let range = range.filter(|range| range.to_nanos >= oldest_nanos)?;
+            Some(TimeRange { from_nanos: range.from_nanos.max(oldest_nanos), ..range })
+        }))
     }
 }
