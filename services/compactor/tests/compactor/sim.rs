@@ -1,8 +1,9 @@
 //! Whatever is done in whatever order, and wherever it breaks off: what was acknowledged and is not past retention is
 //! answered, once. One seed is one trace; a failure names its seed, and `FLAMESTORE_SIM_SEED=n` runs it alone.
 
+use std::num::NonZero;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::SeqCst};
 use std::time::Duration;
 
 use flamestore_clock::Clock;
@@ -180,10 +181,18 @@ fn no_order_of_steps_and_breaks_changes_what_is_answered() {
     let struck = Arc::new(Struck::default());
     let one = std::env::var("FLAMESTORE_SIM_SEED").ok().and_then(|s| s.parse::<u64>().ok());
     let seeds: Vec<u64> = one.map_or_else(|| (0..SEEDS).collect(), |seed| vec![seed]);
-    let runtime = runtime();
-    for seed in &seeds {
-        runtime.block_on(simulate(*seed, struck.clone()));
-    }
+    // Each seed is a world of its own.
+    let next = AtomicUsize::new(0);
+    std::thread::scope(|scope| {
+        for _ in 0..std::thread::available_parallelism().map_or(1, NonZero::get) {
+            scope.spawn(|| {
+                let runtime = runtime();
+                while let Some(seed) = seeds.get(next.fetch_add(1, SeqCst)) {
+                    runtime.block_on(simulate(*seed, struck.clone()));
+                }
+            });
+        }
+    });
     let count = |counter: &AtomicU64| counter.load(SeqCst);
     println!(
         "{} seeds: {} checks, {} compactions, {} failed, {} faults, {} crashes ({} with a log), {} blocks too old, {} deleted",
