@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use flamestore_block::{Meta, Ulid};
-use flamestore_model::{Fault, Kind};
+use flamestore_model::Fault;
 use flamestore_objstore::{Put, sealed};
 use futures::TryStreamExt;
 use serde::{Deserialize, Serialize};
@@ -113,28 +113,20 @@ impl Index {
         Ok(numbers)
     }
 
-    /// `None`: it is not there, or cannot be read, which is told when it is so twice: the damage may be on the way.
+    /// `None`: it is not there, or cannot be read, which is told.
     pub async fn request(&self, listed_in: u64) -> Result<Option<Request>, Fault> {
         let key = self.request_key(listed_in);
-        let mut tries = 0;
-        loop {
-            let json = match self.bucket().get(&key).await {
-                Ok(json) => json,
-                Err(fault) if fault.kind == Kind::NotFound => return Ok(None),
-                Err(fault) => return Err(fault),
-            };
-            let read = sealed::check(&json).and_then(|()| {
-                serde_json::from_slice::<Request>(&json).map_err(|e| Fault::corrupt("it cannot be read").caused_by(e))
-            });
-            tries += 1;
-            match read {
-                Ok(request) => return Ok(Some(request).filter(|r| r.listed_in == listed_in && r.version == VERSION)),
-                Err(fault) if tries > 1 => {
-                    self.bucket().damaged(&key, &fault.at(&key));
-                    return Ok(None);
-                }
-                Err(_) => {}
+        let read = |json: &[u8]| {
+            sealed::check(json)?;
+            serde_json::from_slice::<Request>(json).map_err(|e| Fault::corrupt("it cannot be read").caused_by(e))
+        };
+        match self.bucket().understand(&key, read).await? {
+            Some(Ok(request)) => Ok(Some(request).filter(|r| r.listed_in == listed_in && r.version == VERSION)),
+            Some(Err(fault)) => {
+                self.bucket().damaged(&key, &fault.at(&key));
+                Ok(None)
             }
+            None => Ok(None),
         }
     }
 

@@ -124,23 +124,15 @@ impl Index {
         Ok(Latest { seq, bytes, snapshot })
     }
 
-    /// `None`: there is no snapshot of this number. What cannot be read is read once more, since the damage may be on the way.
+    /// `None`: there is no snapshot of this number.
     async fn read(&self, seq: u64) -> Result<Option<Found>, Fault> {
-        let mut tries = 0;
-        loop {
-            let bytes = match self.bucket.get(&self.key(seq)).await {
-                Ok(bytes) => bytes,
-                Err(fault) if fault.kind == Kind::NotFound => return Ok(None),
-                Err(fault) => return Err(fault),
-            };
-            let snapshot = Snapshot::from_bytes(&bytes)
-                .map_err(|fault| fault.at(self.key(seq)))
-                .and_then(|s| self.checked(s, seq));
-            if snapshot.is_ok() || tries > 0 {
-                return Ok(Some(Found { bytes: bytes.len() as u64, snapshot }));
-            }
-            tries += 1;
-        }
+        let (key, mut bytes) = (self.key(seq), 0);
+        let read = |zipped: &[u8]| {
+            bytes = zipped.len() as u64;
+            Snapshot::from_bytes(zipped).map_err(|fault| fault.at(&key)).and_then(|s| self.checked(s, seq))
+        };
+        let found = self.bucket.understand(&key, read).await?;
+        Ok(found.map(|snapshot| Found { bytes, snapshot }))
     }
 
     /// Where snapshots began when they were last trimmed. 0: they never were, or nobody knows.

@@ -173,6 +173,28 @@ impl Bucket {
         self.account.as_deref()
     }
 
+    /// A small object, as `read` understands it. `None`: there is none. One that is not understood is fetched once more, since the
+    /// damage may be on the way; the inner fault is that of the second time.
+    pub async fn understand<T>(
+        &self,
+        key: &str,
+        mut read: impl FnMut(&[u8]) -> Result<T, Fault>,
+    ) -> Result<Option<Result<T, Fault>>, Fault> {
+        let mut tries = 0;
+        loop {
+            let bytes = match self.get(key).await {
+                Ok(bytes) => bytes,
+                Err(fault) if fault.kind == Kind::NotFound => return Ok(None),
+                Err(fault) => return Err(fault),
+            };
+            let found = read(&bytes);
+            if found.is_ok() || tries > 0 {
+                return Ok(Some(found));
+            }
+            tries += 1;
+        }
+    }
+
     /// Tells the observer that an object is not what was written, as whoever reads it has found.
     pub fn damaged(&self, key: &str, fault: &Fault) {
         if let Some((observer, _)) = &self.observer {

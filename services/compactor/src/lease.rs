@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use flamestore_block::Ulid;
 use flamestore_compaction::Job;
-use flamestore_model::{Fault, Kind, TenantId};
+use flamestore_model::{Fault, TenantId};
 use flamestore_objstore::{Object, Put, sealed};
 use futures::TryStreamExt;
 use parking_lot::Mutex;
@@ -261,32 +261,24 @@ impl Compactor {
         found.expires_ms > self.parts.clock.now_millis().saturating_add(millis(LEASE_FOR + SKEW))
     }
 
-    /// `None`: it is not there, or cannot be read, which is told when it is so twice: the damage may be on the way.
+    /// `None`: it is not there, or cannot be read, which is told.
     async fn turn(&self, tenant: &TenantId, job: Ulid, turn: u64) -> Result<Option<Turn>, Fault> {
         let key = key(tenant, job, turn);
-        let mut tries = 0;
-        loop {
-            let json = match self.parts.bucket.get(&key).await {
-                Ok(json) => json,
-                Err(fault) if fault.kind == Kind::NotFound => return Ok(None),
-                Err(fault) => return Err(fault),
-            };
-            let read = sealed::check(&json).and_then(|()| {
-                serde_json::from_slice::<Turn>(&json).map_err(|e| Fault::corrupt("it cannot be read").caused_by(e))
-            });
-            tries += 1;
-            match read {
-                Ok(found) => return Ok(Some(found).filter(|f| f.job == job && f.version == VERSION)),
-                Err(fault) if tries > 1 => {
-                    let fault = fault.at(&key);
-                    tracing::error!(
-                        target: "compactor", %tenant, %fault, "compactor: a lease is damaged, and counts for nothing"
-                    );
-                    self.parts.observer.corrupt(tenant, &fault);
-                    return Ok(None);
-                }
-                Err(_) => {}
+        let read = |json: &[u8]| {
+            sealed::check(json)?;
+            serde_json::from_slice::<Turn>(json).map_err(|e| Fault::corrupt("it cannot be read").caused_by(e))
+        };
+        match self.parts.bucket.understand(&key, read).await? {
+            Some(Ok(found)) => Ok(Some(found).filter(|f| f.job == job && f.version == VERSION)),
+            Some(Err(fault)) => {
+                let fault = fault.at(&key);
+                tracing::error!(
+                    target: "compactor", %tenant, %fault, "compactor: a lease is damaged, and counts for nothing"
+                );
+                self.parts.observer.corrupt(tenant, &fault);
+                Ok(None)
             }
+            None => Ok(None),
         }
     }
 
