@@ -58,9 +58,8 @@ pub(crate) fn to_read(grid: Grid, offset_ms: i64, limits: &Limits, now_ms: i64) 
 /// past retention, which is not shown even while its block holds younger profiles too.
 fn oldest_ms(limits: &Limits, now_ms: i64, offset_ms: i64) -> i64 {
     let lookback = Some(limits.max_query_lookback.nanos() / 1_000_000).filter(|ms| *ms > 0);
-    let kept = limits.retention().map(|d| i64::try_from(d.as_millis()).unwrap_or(i64::MAX));
-    let reaches = [lookback.map(|ms| ms.saturating_add(offset_ms)), kept];
-    reaches.into_iter().flatten().min().map_or(i64::MIN, |reach| now_ms.saturating_sub(reach))
+    let reach = lookback.map_or(i64::MIN, |ms| now_ms.saturating_sub(ms.saturating_add(offset_ms)));
+    reach.max(limits.kept_from_nanos(now_ms.saturating_mul(1_000_000)) / 1_000_000)
 }
 
 /// As [`checked`], but no range at all means the last hour.
