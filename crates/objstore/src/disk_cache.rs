@@ -198,8 +198,11 @@ impl DiskCache {
             let of = object.clone();
             // Nobody waits for it. The claims end with it, so that until then the bytes come from memory.
             drop(tokio::task::spawn_blocking(move || {
-                for (claim, bytes, _permit) in writes {
+                for (claim, bytes, permit) in writes {
                     claim.cache.keep(&of, claim.page, claim.id, &bytes);
+                    // The claim holds the page in memory too: it ends before the permit that counts it.
+                    drop((claim, bytes));
+                    drop(permit);
                 }
             }));
         }
