@@ -10,7 +10,7 @@ use tonic::Status;
 use tonic_web::GrpcWebLayer;
 use tower::{Layer, Service, service_fn};
 
-use crate::body::{Capped, PREFIX_BYTES};
+use crate::body::{Capped, PREFIX_BYTES, Why};
 use crate::errors::{name, to_status};
 use crate::methods::is_open;
 use crate::router::Inner;
@@ -23,15 +23,16 @@ pub(crate) async fn answer(inner: &Inner, request: Request<Body>) -> Response<Bo
         *response.status_mut() = StatusCode::HTTP_VERSION_NOT_SUPPORTED;
         return response;
     }
-    call(inner, request.map(tonic::body::Body::new)).await.map(Body::new)
+    call(inner, request.map(tonic::body::Body::new), None).await.map(Body::new)
 }
 
 /// Answers a gRPC-web call, on any version of HTTP.
 pub(crate) async fn answer_web(inner: &Arc<Inner>, request: Request<Body>) -> Response<Body> {
-    let inner = inner.clone();
+    let (inner, why) = (inner.clone(), Why::default());
+    let request = request.map(|body| why.noted(body));
     let mut service = GrpcWebLayer::new().layer(service_fn(move |request| {
-        let inner = inner.clone();
-        async move { Ok::<_, Infallible>(call(&inner, request).await) }
+        let (inner, why) = (inner.clone(), why.clone());
+        async move { Ok::<_, Infallible>(call(&inner, request, Some(why)).await) }
     }));
     match service.call(request).await {
         Ok(response) => response.map(Body::new),
@@ -39,7 +40,7 @@ pub(crate) async fn answer_web(inner: &Arc<Inner>, request: Request<Body>) -> Re
     }
 }
 
-async fn call(inner: &Inner, request: Request<tonic::body::Body>) -> Response<tonic::body::Body> {
+async fn call(inner: &Inner, request: Request<tonic::body::Body>, web: Option<Why>) -> Response<tonic::body::Body> {
     let path = request.uri().path();
     if !is_open(path)
         && let Err(fault) = Tenants::of(request.extensions())
@@ -48,7 +49,7 @@ async fn call(inner: &Inner, request: Request<tonic::body::Body>) -> Response<to
     }
     let limit = inner.longest.into_iter().chain(timeout(request.headers())).min();
     let cap = inner.methods.get(path).map_or(inner.caps.other, |m| m.cap);
-    let request = request.map(|body| Body::new(Capped { body, seen: [0; PREFIX_BYTES], filled: 0, cap }));
+    let request = request.map(|body| Body::new(Capped { body, seen: [0; PREFIX_BYTES], filled: 0, cap, web }));
     let mut rpc = inner.rpc.clone();
     let work = rpc.call(request);
     let response = match limit {

@@ -19,6 +19,9 @@ use crate::gate::Gate;
 /// Questions that one query has under way at once, over all readers and tenants.
 pub const MAX_FAN_OUT: usize = 16;
 
+/// As [`MAX_FAN_OUT`], where each answer may take as much memory as one query may have.
+pub const MAX_MERGES: usize = 4;
+
 /// Reads over several tenants and readers. Readers hold disjoint sets of profiles, so answers only add up.
 #[derive(Clone)]
 pub struct Querier {
@@ -65,63 +68,80 @@ impl Querier {
     }
 
     pub async fn series(&self, tenants: &[TenantId], select: &Select) -> Result<Answer<Vec<SeriesInfo>>, Fault> {
-        let mut answers =
-            self.ask(tenants, |reader, tenant| async move { reader.series(&tenant, select).await }).await?;
-        let mut value = match answers.value.len() {
-            1 => answers.value.swap_remove(0),
-            _ => joined(answers.value.into_iter().flatten()),
+        let ask = |reader: Arc<dyn Reader>, tenant| async move { reader.series(&tenant, select).await };
+        let Answer { value, partial, reads } = self.ask_all(tenants, ask).await?;
+        let mut value = match <[Vec<SeriesInfo>; 1]>::try_from(value) {
+            Ok([only]) => only,
+            Err(several) => joined(several.into_iter().flatten()),
         };
         value.sort_unstable_by(|a, b| a.labels.cmp(&b.labels));
-        Ok(Answer { value, partial: answers.partial, reads: answers.reads })
+        Ok(Answer { value, partial, reads })
     }
 
     /// The same series may come more than once, with disjoint points.
     pub async fn points(&self, tenants: &[TenantId], query: &TreeQuery) -> Result<Answer<Vec<SeriesPoints>>, Fault> {
-        let answers = self.ask(tenants, |reader, tenant| async move { reader.points(&tenant, query).await }).await?;
-        Ok(answers.map(|all| all.into_iter().flatten().collect()))
+        let ask = |reader: Arc<dyn Reader>, tenant| async move { reader.points(&tenant, query).await };
+        let bytes = |one: &SeriesPoints| size_of_val(one) + size_of_val(&*one.points) + size_of_val(&*one.notes);
+        self.ask(tenants, MAX_MERGES, ask, Vec::new(), self.joining(bytes)).await
     }
 
     /// The same series may come more than once, with observations of other profiles.
     pub async fn spans(&self, tenants: &[TenantId], select: &Select) -> Result<Answer<Vec<ObservedSeries>>, Fault> {
-        let answers = self.ask(tenants, |reader, tenant| async move { reader.spans(&tenant, select).await }).await?;
-        Ok(answers.map(|all| all.into_iter().flatten().collect()))
+        let ask = |reader: Arc<dyn Reader>, tenant| async move { reader.spans(&tenant, select).await };
+        let bytes = |one: &ObservedSeries| size_of_val(one) + size_of_val(&*one.observed);
+        self.ask(tenants, MAX_MERGES, ask, Vec::new(), self.joining(bytes)).await
+    }
+
+    /// Puts lists behind each other, as long as all of it takes no more than it may.
+    fn joining<T>(&self, bytes_of: impl Fn(&T) -> usize) -> impl FnMut(&mut Vec<T>, Vec<T>) -> Result<(), Fault> {
+        let (mut bytes, max_bytes) = (0usize, self.max_merge_bytes);
+        move |all: &mut Vec<T>, more: Vec<T>| {
+            bytes = more.iter().fold(bytes, |sum, one| sum.saturating_add(bytes_of(one)));
+            match all.is_empty() {
+                // It has been within bounds when it was made.
+                true => *all = more,
+                false => {
+                    budget::within(bytes, max_bytes)?;
+                    all.extend(more);
+                }
+            }
+            Ok(())
+        }
     }
 
     pub async fn tree(&self, tenants: &[TenantId], query: &TreeQuery) -> Result<Answer<Tree>, Fault> {
-        let mut answers = self.ask(tenants, |reader, tenant| async move { reader.tree(&tenant, query).await }).await?;
-        let value = match answers.value.len() {
-            1 => answers.value.swap_remove(0),
-            _ => {
-                let mut merger = TreeMerger::default();
-                for tree in &answers.value {
-                    merger.add_tree(tree);
-                    budget::within(merger.bytes(), self.max_merge_bytes)?;
-                }
-                merger.finish()
+        let ask = |reader: Arc<dyn Reader>, tenant| async move { reader.tree(&tenant, query).await };
+        let add = |(first, others): &mut (Option<Tree>, TreeMerger), tree: Tree| {
+            if first.is_none() && others.is_empty() {
+                *first = Some(tree);
+                return Ok(());
             }
+            for tree in first.take().iter().chain([&tree]) {
+                others.add_tree(tree);
+            }
+            budget::within(others.bytes(), self.max_merge_bytes)
         };
-        Ok(Answer { value, partial: answers.partial, reads: answers.reads })
+        let answer = self.ask(tenants, MAX_MERGES, ask, Default::default(), add).await?;
+        Ok(answer.map(|(first, others)| first.unwrap_or_else(|| others.finish())))
     }
 
     pub async fn profile(&self, tenants: &[TenantId], query: &TreeQuery) -> Result<Answer<ProfileMerge>, Fault> {
-        let answers = self.ask(tenants, |reader, tenant| async move { reader.profile(&tenant, query).await }).await?;
-        let mut value = ProfileMerge::default();
-        for one in answers.value {
-            value.merge(one);
-            budget::within(value.bytes(), self.max_merge_bytes)?;
-        }
-        Ok(Answer { value, partial: answers.partial, reads: answers.reads })
+        let ask = |reader: Arc<dyn Reader>, tenant| async move { reader.profile(&tenant, query).await };
+        let add = |sum: &mut ProfileMerge, one| {
+            sum.merge(one);
+            budget::within(sum.bytes(), self.max_merge_bytes)
+        };
+        self.ask(tenants, MAX_MERGES, ask, ProfileMerge::default(), add).await
     }
 
     /// What a query would take, over all tenants and readers.
     pub async fn cost(&self, tenants: &[TenantId], select: &Select, exact: bool) -> Result<Answer<QueryCost>, Fault> {
         let ask = |reader: Arc<dyn Reader>, tenant| async move { reader.cost(&tenant, select, exact).await };
-        let answers = self.ask(tenants, ask).await?;
-        let mut value = QueryCost::default();
-        for cost in answers.value {
-            value += cost;
-        }
-        Ok(Answer { value, partial: answers.partial, reads: answers.reads })
+        let add = |sum: &mut QueryCost, cost| {
+            *sum += cost;
+            Ok(())
+        };
+        self.ask(tenants, MAX_FAN_OUT, ask, QueryCost::default(), add).await
     }
 
     /// How many are asked each question.
@@ -131,18 +151,16 @@ impl Querier {
 
     /// First and last profile time of a tenant.
     pub async fn bounds(&self, tenant: &TenantId) -> Result<Option<TimeRange>, Fault> {
-        let answers = self
-            .ask(std::slice::from_ref(tenant), |reader, tenant| async move { reader.bounds(&tenant).await })
-            .await?;
+        let ask = |reader: Arc<dyn Reader>, tenant| async move { reader.bounds(&tenant).await };
+        let answers = self.ask_all(std::slice::from_ref(tenant), ask).await?;
         Ok(answers.value.into_iter().flatten().reduce(|a, b| TimeRange {
             from_nanos: a.from_nanos.min(b.from_nanos),
             to_nanos: a.to_nanos.max(b.to_nanos),
         }))
     }
 
-    /// Asks each reader about each tenant. One fault is the whole answer's: a sum with a hole would look exact. What a
-    /// reader has lost for good comes as a partial answer, and is told.
-    async fn ask<T, F>(
+    /// As [`Querier::ask`], with the answers one by one.
+    async fn ask_all<T, F>(
         &self,
         tenants: &[TenantId],
         question: impl Fn(Arc<dyn Reader>, TenantId) -> F,
@@ -150,21 +168,44 @@ impl Querier {
     where
         F: Future<Output = Result<Answer<T>, Fault>>,
     {
-        let _turn = match (&self.gate, tenants.first()) {
-            (Some(gate), Some(tenant)) => Some(gate.turn(tenant).await?),
+        let add = |all: &mut Vec<T>, one| {
+            all.push(one);
+            Ok(())
+        };
+        self.ask(tenants, MAX_FAN_OUT, question, Vec::new(), add).await
+    }
+
+    /// Asks each reader about each tenant, `at_once` of them at a time, and adds up what they say. One fault is the whole
+    /// answer's: a sum with a hole would look exact. What a reader has lost for good comes as a partial answer, and is told.
+    async fn ask<T, S, F>(
+        &self,
+        tenants: &[TenantId],
+        at_once: usize,
+        question: impl Fn(Arc<dyn Reader>, TenantId) -> F,
+        sum: S,
+        mut add: impl FnMut(&mut S, T) -> Result<(), Fault>,
+    ) -> Result<Answer<S>, Fault>
+    where
+        F: Future<Output = Result<Answer<T>, Fault>>,
+    {
+        let _turn = match &self.gate {
+            Some(gate) if !tenants.is_empty() => Some(gate.turn(tenants).await?),
             _ => None,
         };
         let pairs = self.readers.iter().flat_map(|r| tenants.iter().map(move |t| (r.clone(), t.clone())));
         let questions: Vec<F> = pairs.map(|(reader, tenant)| question(reader, tenant)).collect();
-        let answers: Vec<Answer<T>> = stream::iter(questions).buffered(MAX_FAN_OUT).try_collect().await?;
-        let partial = answers.iter().any(|a| a.partial);
-        if partial {
+        let mut answers = stream::iter(questions).buffered(at_once);
+        let mut whole = Answer { value: sum, partial: false, reads: Reads::default() };
+        while let Some(one) = answers.try_next().await? {
+            add(&mut whole.value, one.value)?;
+            whole.partial |= one.partial;
+            whole.reads += one.reads;
+        }
+        if whole.partial {
             (self.on_partial)();
         }
-        let mut reads = Reads::default();
-        answers.iter().for_each(|answer| reads += answer.reads);
-        (self.on_reads)(&reads);
-        Ok(Answer { value: answers.into_iter().map(|a| a.value).collect(), partial, reads })
+        (self.on_reads)(&whole.reads);
+        Ok(whole)
     }
 }
 

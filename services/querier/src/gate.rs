@@ -1,6 +1,6 @@
 //! How many questions are worked on at a time, and who waits.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::sync::Arc;
 
@@ -23,7 +23,8 @@ pub trait Observe: Send + Sync {
 }
 
 /// Lets so many questions through at a time. Those that wait are let through tenant by tenant in turn, so that one with many
-/// questions does not hold up the others.
+/// questions does not hold up the others. A question to several tenants stands in the line of each, and goes when the first
+/// of them has its turn: what takes up the turns of a tenant are the questions that read it.
 pub struct Gate {
     /// `frontend_worker.max_concurrent`
     max_running: usize,
@@ -37,8 +38,12 @@ pub struct Gate {
 #[derive(Debug, Default)]
 struct State {
     running: usize,
-    /// By tenant; the first is next. No line is empty.
-    lines: VecDeque<(TenantId, VecDeque<oneshot::Sender<Turn>>)>,
+    /// Those that wait, by their number.
+    waiting: BTreeMap<u64, oneshot::Sender<Turn>>,
+    next_number: u64,
+    /// The numbers by tenant; the first tenant is next. A number may stand in several lines, and in some of them still when
+    /// it has been let through.
+    lines: VecDeque<(TenantId, VecDeque<u64>)>,
 }
 
 /// A question under way. Dropping it lets the next one through.
@@ -62,11 +67,11 @@ impl Gate {
         Arc::new(Gate { max_running: max_running.max(1), max_waiting, state: Mutex::default(), clock, observer })
     }
 
-    /// Waits for a turn; gives the place in the line up when dropped.
+    /// Waits for a turn of one of these tenants; gives the places in their lines up when dropped.
     ///
     /// # Errors
     /// `Unavailable` when as many wait as may.
-    pub async fn turn(self: &Arc<Self>, tenant: &TenantId) -> Result<Turn, Fault> {
+    pub async fn turn(self: &Arc<Self>, tenants: &[TenantId]) -> Result<Turn, Fault> {
         let asked = self.clock.monotonic_nanos();
         let (give, turn) = oneshot::channel();
         {
@@ -77,10 +82,10 @@ impl Gate {
                 self.observer.waited(0.0);
                 return Ok(Turn(Some(self.clone())));
             }
-            if state.waiting() >= self.max_waiting {
+            if state.waiting.len() >= self.max_waiting {
                 state.forget_gone();
             }
-            let waiting = state.waiting();
+            let waiting = state.waiting.len();
             if waiting >= self.max_waiting {
                 return Err(Fault::over(
                     FaultId::TooManyQueries,
@@ -89,10 +94,7 @@ impl Gate {
                 )
                 .again_after(AGAIN_AFTER_SECS));
             }
-            match state.lines.iter_mut().find(|(known, _)| known == tenant) {
-                Some((_, line)) => line.push_back(give),
-                None => state.lines.push_back((tenant.clone(), VecDeque::from([give]))),
-            }
+            state.wait(tenants, give);
             self.tell(&mut state);
         }
         let turn =
@@ -103,13 +105,13 @@ impl Gate {
 
     fn tell(&self, state: &mut State) {
         state.forget_gone();
-        self.observer.busy(state.running, state.waiting());
+        self.observer.busy(state.running, state.waiting.len());
     }
 
     fn next(self: &Arc<Self>) {
         let mut state = self.state.lock();
         while let Some((tenant, mut line)) = state.lines.pop_front() {
-            let first = line.pop_front();
+            let first = std::iter::from_fn(|| line.pop_front()).find_map(|number| state.waiting.remove(&number));
             if !line.is_empty() {
                 state.lines.push_back((tenant, line));
             }
@@ -134,13 +136,22 @@ impl Drop for Turn {
 }
 
 impl State {
-    fn waiting(&self) -> usize {
-        self.lines.iter().map(|(_, line)| line.len()).sum()
+    fn wait(&mut self, tenants: &[TenantId], give: oneshot::Sender<Turn>) {
+        let number = self.next_number;
+        self.next_number += 1;
+        self.waiting.insert(number, give);
+        for tenant in tenants {
+            match self.lines.iter_mut().find(|(known, _)| known == tenant) {
+                Some((_, line)) => line.push_back(number),
+                None => self.lines.push_back((tenant.clone(), VecDeque::from([number]))),
+            }
+        }
     }
 
     fn forget_gone(&mut self) {
+        self.waiting.retain(|_, waiting| !waiting.is_closed());
         for (_, line) in &mut self.lines {
-            line.retain(|waiting| !waiting.is_closed());
+            line.retain(|number| self.waiting.contains_key(number));
         }
         self.lines.retain(|(_, line)| !line.is_empty());
     }
@@ -174,14 +185,14 @@ mod tests {
         (Gate::new(1, max_waiting, clock.clone(), heard.clone()), heard, clock)
     }
 
-    fn tenant(name: &str) -> TenantId {
-        TenantId::parse(name).unwrap()
+    fn tenants(names: &str) -> Vec<TenantId> {
+        TenantId::parse_many(names).unwrap()
     }
 
     /// A question that has asked for its turn.
     async fn asked(gate: &Arc<Gate>, name: &'static str) -> BoxFuture<'static, Result<Turn, Fault>> {
         let gate = gate.clone();
-        let mut turn = async move { gate.turn(&tenant(name)).await }.boxed();
+        let mut turn = async move { gate.turn(&tenants(name)).await }.boxed();
         assert!(poll_immediate(&mut turn).await.is_none(), "there was no need to wait");
         turn
     }
@@ -197,7 +208,7 @@ mod tests {
     #[tokio::test]
     async fn tenants_take_turns_however_many_questions_each_has() {
         let (gate, heard, clock) = gate(10);
-        let running = gate.turn(&tenant("a")).await.unwrap();
+        let running = gate.turn(&tenants("a")).await.unwrap();
         let (mut a1, mut a2, mut b) = (asked(&gate, "a").await, asked(&gate, "a").await, asked(&gate, "b").await);
         assert_eq!(*heard.0.lock(), (1, 3));
         clock.advance(std::time::Duration::from_secs(2));
@@ -214,11 +225,50 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_question_to_several_tenants_goes_when_the_first_of_them_has_its_turn() {
+        let (gate, heard, _) = gate(10);
+        let running = gate.turn(&tenants("a")).await.unwrap();
+        let (mut a1, mut a2) = (asked(&gate, "a").await, asked(&gate, "a").await);
+        let mut both = asked(&gate, "a|b").await;
+        let mut b = asked(&gate, "b").await;
+        assert_eq!(*heard.0.lock(), (1, 4));
+        drop(running);
+        let first = is_let_through(&mut a1).await.unwrap();
+        assert!(is_let_through(&mut both).await.is_none());
+        drop(first);
+        // The turn of b, in whose line nobody stands before it.
+        let second = is_let_through(&mut both).await.unwrap();
+        assert!(is_let_through(&mut a2).await.is_none() && is_let_through(&mut b).await.is_none());
+        drop(second);
+        let third = is_let_through(&mut a2).await.unwrap();
+        drop(third);
+        assert!(is_let_through(&mut b).await.is_some());
+        assert_eq!(*heard.0.lock(), (0, 0));
+        assert!(gate.state.lock().lines.is_empty(), "it stands in no line any more");
+    }
+
+    #[tokio::test]
+    async fn a_question_to_several_tenants_counts_once_and_leaves_every_line() {
+        let (gate, heard, _) = gate(2);
+        let running = gate.turn(&tenants("a")).await.unwrap();
+        let gone = asked(&gate, "a|b|c").await;
+        let mut c = asked(&gate, "c").await;
+        assert_eq!(*heard.0.lock(), (1, 2));
+        assert!(gate.turn(&tenants("b")).await.is_err());
+        drop(gone);
+        let mut b = asked(&gate, "b").await;
+        drop(running);
+        let first = is_let_through(&mut c).await.unwrap();
+        drop(first);
+        assert!(is_let_through(&mut b).await.is_some());
+    }
+
+    #[tokio::test]
     async fn beyond_the_line_is_a_refusal_with_the_names_of_the_keys() {
         let (gate, ..) = gate(1);
-        let running = gate.turn(&tenant("a")).await.unwrap();
+        let running = gate.turn(&tenants("a")).await.unwrap();
         let waiting = asked(&gate, "a").await;
-        let fault = gate.turn(&tenant("b")).await.unwrap_err();
+        let fault = gate.turn(&tenants("b")).await.unwrap_err();
         assert_eq!(fault.kind, flamestore_model::Kind::Unavailable);
         assert!(fault.message.contains("querier.max_queued"), "{fault}");
         assert_eq!(fault.again_after_secs, Some(AGAIN_AFTER_SECS));
@@ -232,13 +282,13 @@ mod tests {
     #[tokio::test]
     async fn a_turn_that_nobody_took_is_not_lost() {
         let (gate, ..) = gate(10);
-        let running = gate.turn(&tenant("a")).await.unwrap();
+        let running = gate.turn(&tenants("a")).await.unwrap();
         let (given, gone) = (asked(&gate, "a").await, asked(&gate, "a").await);
         drop(gone);
         drop(running);
         // It has its turn, and goes away before it looks.
         drop(given);
-        assert!(poll_immediate(gate.turn(&tenant("a"))).await.unwrap().is_ok());
+        assert!(poll_immediate(gate.turn(&tenants("a"))).await.unwrap().is_ok());
         assert_eq!(gate.state.lock().running, 0);
     }
 }
