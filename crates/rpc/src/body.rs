@@ -2,6 +2,7 @@
 
 use std::error::Error;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use axum::body::Body;
@@ -11,6 +12,7 @@ use http::HeaderMap;
 use http::header::CONTENT_LENGTH;
 use http_body::Frame;
 use http_body_util::BodyExt;
+use parking_lot::Mutex;
 use tonic::Status;
 
 use crate::encoding::Encoding;
@@ -126,12 +128,43 @@ impl http_body::Body for Prefixed {
     }
 }
 
+/// Why a body broke off, for whoever reads it through layers that pass no causes on.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Why(Arc<Mutex<Option<Fault>>>);
+
+impl Why {
+    /// The body, which notes here why it breaks off.
+    pub(crate) fn noted(&self, body: Body) -> Body {
+        let why = self.clone();
+        Body::new(body.map_err(move |error| {
+            let fault = broken(error);
+            *why.0.lock() = Some(fault.again());
+            axum::Error::new(fault)
+        }))
+    }
+
+    fn take(&self) -> Option<Fault> {
+        self.0.lock().take()
+    }
+}
+
 /// A gRPC body whose first message must not claim to be over the cap: tonic would call that `out_of_range`.
 pub(crate) struct Capped {
     pub(crate) body: tonic::body::Body,
     pub(crate) seen: [u8; PREFIX_BYTES],
     pub(crate) filled: usize,
     pub(crate) cap: usize,
+    /// Of a body that comes through gRPC-web, whose own faults are the caller's: it could not be read.
+    pub(crate) web: Option<Why>,
+}
+
+impl Capped {
+    fn fault(&self, error: &Status) -> Option<Fault> {
+        match &self.web {
+            None => fault_in(error),
+            Some(why) => why.take().or_else(|| Some(Fault::invalid(error.message().to_owned()))),
+        }
+    }
 }
 
 impl http_body::Body for Capped {
@@ -140,7 +173,7 @@ impl http_body::Body for Capped {
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
         let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
-        if let Some(fault) = frame.as_ref().and_then(|f| f.as_ref().err()).and_then(|e| fault_in(e)) {
+        if let Some(fault) = frame.as_ref().and_then(|f| f.as_ref().err()).and_then(|e| self.fault(e)) {
             return Poll::Ready(Some(Err(to_status(fault))));
         }
         if let Some(Ok(data)) = frame.as_ref().map(|f| f.as_ref().map(Frame::data_ref))

@@ -1,11 +1,16 @@
 //! Faults and tenants, as every protocol tells them.
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use base64::Engine;
+use flamestore_proto::settings::v1::settings_service_server::SettingsServiceServer;
+use flamestore_rpc::{Intake, Router};
 use http::Method;
 use prost::Message;
+use tonic::service::Routes;
 
-use super::support::{PUSH, SET, ask, front, post_json, pushed};
+use super::support::{PUSH, SET, Settings, ask, front, post_json, pushed};
 
 #[tokio::test]
 async fn every_kind_of_fault_in_every_protocol() {
@@ -52,6 +57,42 @@ async fn every_kind_of_fault_in_every_protocol() {
         assert_eq!((answer.header("x-content-type-options"), answer.text().ends_with("}\n")), ("nosniff", true));
         assert_eq!(answer.headers.contains_key("retry-after"), again, "{kind}");
     }
+}
+
+#[tokio::test]
+async fn a_body_that_finds_no_room_is_refused_under_the_same_id_in_every_protocol() {
+    let routes = Routes::new(SettingsServiceServer::new(Settings));
+    let front = Router::new(routes).intake(Intake::new(1, Duration::from_millis(5))).build().unwrap();
+    let field = [&[0x7a, 0xf4, 0x93, 0x04][..], &vec![b'x'; 0x109f4]].concat();
+    let framed = [&[0][..], &(field.len() as u32).to_be_bytes(), &field].concat();
+    let proto = ("content-type", "application/proto");
+    // It holds all the room, and is never answered.
+    let (waiting, body) = (front.clone(), field.clone());
+    let holds = tokio::spawn(async move {
+        ask(&waiting, Method::POST, "/settings.v1.SettingsService/Get", &[proto], body).await.status
+    });
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    let text = base64::engine::general_purpose::STANDARD.encode(&framed).into_bytes();
+    for (kind, body) in [
+        ("application/proto", field.clone()),
+        ("application/json", [&b"{\"x\":\""[..], &vec![b'x'; 70_000], b"\"}"].concat()),
+        ("application/grpc", framed.clone()),
+        ("application/grpc-web", framed.clone()),
+        ("application/grpc-web-text", text),
+    ] {
+        let answer = ask(&front, Method::POST, SET, &[("content-type", kind)], body).await;
+        assert_eq!((answer.header("x-flamestore-error"), answer.header("retry-after")), ("memory-full", "1"), "{kind}");
+        let expected = if kind.contains("grpc") { ("14", 200) } else { ("", 503) };
+        assert_eq!((answer.header("grpc-status"), answer.status.as_u16()), expected, "{kind}");
+    }
+    holds.abort();
+}
+
+#[tokio::test]
+async fn a_grpc_web_body_that_is_not_what_it_says_is_a_mistake_of_its_sender() {
+    let front = front(false, Arc::default());
+    let answer = ask(&front, Method::POST, SET, &[("content-type", "application/grpc-web-text")], "!!!!!!!!").await;
+    assert_eq!((answer.header("grpc-status"), answer.header("x-flamestore-error")), ("3", "invalid-request"));
 }
 
 #[tokio::test]
