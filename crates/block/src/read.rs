@@ -221,7 +221,7 @@ impl Block {
         futures::stream::iter(asked).buffered(MAX_PARALLEL_DATASETS).try_collect().await
     }
 
-    /// The matching values of a dataset by stack id, modulo 2^64. `None`: no profile matches.
+    /// The matching values of a dataset by stack id, at most `i64::MAX`. `None`: no profile matches.
     async fn sums(&self, dataset: usize, filter: &Filter<'_>) -> Result<Option<Vec<i64>>, Fault> {
         let (rows, ()) = futures::join!(self.series_of(dataset), self.footers_ahead(dataset, filter));
         let rows = rows?;
@@ -240,8 +240,7 @@ impl Block {
                 wanted.each(|stack, value| {
                     let sum =
                         sums.get_mut(stack as usize).ok_or_else(|| corrupt(&object, "a stack id is too large"))?;
-                    // Saturating would make the answer depend on the order.
-                    *sum = sum.wrapping_add(value);
+                    *sum = sum.saturating_add(value);
                     Ok(())
                 })
             };
@@ -274,7 +273,7 @@ impl Block {
                         None => true,
                     };
                     if wanted {
-                        *total = Some(total.unwrap_or(0i64).wrapping_add(value));
+                        *total = Some(total.unwrap_or(0i64).saturating_add(value));
                     }
                     Ok(())
                 })
@@ -294,7 +293,7 @@ impl Block {
             if let Some(sums) = sums.get_mut(profile) {
                 wanted.each_span(|span, trace, value| {
                     let sum = sums.entry((span, trace)).or_insert(0i64);
-                    *sum = sum.wrapping_add(value);
+                    *sum = sum.saturating_add(value);
                 });
             }
             Ok(())

@@ -142,7 +142,7 @@ impl DatasetHead {
                 time_nanos,
                 duration_nanos: profile.duration_nanos,
                 profile_id,
-                total: gathered.values.iter().fold(0, |sum, v| sum.wrapping_add(*v)),
+                total: gathered.values.iter().fold(0i64, |sum, v| sum.saturating_add(*v)),
                 samples: place,
                 annotations,
             };

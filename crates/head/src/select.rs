@@ -49,7 +49,7 @@ impl DatasetHead {
                 .with(filter.links())
                 .filter(|&i| wanted(samples.stacks[i]))
                 .map(|i| samples.values.at(i))
-                .reduce(i64::wrapping_add)
+                .reduce(i64::saturating_add)
         };
         self.series
             .iter()
@@ -79,7 +79,7 @@ impl DatasetHead {
                 if span_id != 0 {
                     let trace_id = samples.trace_ids.get(i).copied().unwrap_or(0);
                     let sum = sums.entry((span_id, trace_id)).or_default();
-                    *sum = sum.wrapping_add(samples.values.at(i));
+                    *sum = sum.saturating_add(samples.values.at(i));
                 }
             }
             let (time_nanos, profile_id) = (row.time_nanos, row.profile_id);
@@ -119,7 +119,7 @@ impl DatasetHead {
         }
     }
 
-    /// The matching values by stack id, modulo 2^64. `None`: no profile matches.
+    /// The matching values by stack id, at most `i64::MAX`. `None`: no profile matches.
     pub fn sums(&self, select: &Select) -> Option<Vec<i64>> {
         let filter = Filter::new(select);
         let mut sums = Vec::new();
@@ -160,6 +160,5 @@ fn add_all(sums: &mut [i64], samples: Samples<'_>) {
 
 fn add_one(sums: &mut [i64], stack: u32, value: i64) {
     let sum = &mut sums[stack as usize];
-    // Saturating would make the answer depend on the order.
-    *sum = sum.wrapping_add(value);
+    *sum = sum.saturating_add(value);
 }

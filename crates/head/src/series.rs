@@ -13,7 +13,7 @@ pub(crate) struct Row {
     pub(crate) time_nanos: i64,
     pub(crate) duration_nanos: i64,
     pub(crate) profile_id: ProfileId,
-    /// Sum of the values, modulo 2^64.
+    /// Sum of the values, at most `i64::MAX`.
     pub(crate) total: i64,
     pub(crate) samples: Place,
     pub(crate) annotations: ListId,

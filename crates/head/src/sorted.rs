@@ -65,7 +65,7 @@ pub struct StoredProfile<'a> {
     pub time_nanos: i64,
     pub duration_nanos: i64,
     pub profile_id: ProfileId,
-    /// Sum of the sample values, modulo 2^64.
+    /// Sum of the sample values, at most `i64::MAX`.
     pub total: i64,
     pub samples: Samples<'a>,
     pub annotations: &'a [Annotation],

@@ -39,10 +39,13 @@ impl<'a> Values<'a> {
         }
     }
 
-    /// The sum, modulo 2^64, as everywhere.
+    /// The sum; what is more than `i64::MAX` is that. Values are never negative, so this holds in any order, and for sums
+    /// of sums: it is how values are added up everywhere.
     pub fn total(&self) -> i64 {
-        let mut total = 0i64;
-        self.each(|_, v| total = total.wrapping_add(v));
-        total
+        match self {
+            // Fewer than 2^32 of them cannot be too much, and so need no look at each.
+            Values::Narrow(v) if v.len() as u64 <= 1 << 31 => v.iter().map(|v| i64::from(*v)).sum(),
+            _ => self.iter().fold(0, i64::saturating_add),
+        }
     }
 }

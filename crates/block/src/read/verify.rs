@@ -277,12 +277,22 @@ struct Account {
     /// Series whose profiles are being read, and what of it has been seen.
     at: usize,
     seen: Seen,
-    /// Profiles whose samples have not all been seen: `profile_row`, samples to come, value to come.
-    open: VecDeque<(u64, u64, i64)>,
+    /// Profiles whose samples have not all been seen.
+    open: VecDeque<Open>,
     next_sample: u64,
     /// Of the next profile.
     first_sample: u64,
     tallies: Vec<Tally>,
+}
+
+struct Open {
+    /// `profile_row`
+    row: u64,
+    /// Samples to come.
+    left: u64,
+    total: i64,
+    /// What its samples have come to.
+    seen: i64,
 }
 
 #[derive(Default)]
@@ -350,9 +360,9 @@ impl Account {
             self.first_sample = its.end;
             self.seen.profiles += 1;
             self.seen.samples += samples;
-            self.seen.total = self.seen.total.wrapping_add(totals[i]);
+            self.seen.total = self.seen.total.saturating_add(totals[i]);
             if samples > 0 {
-                self.open.push_back((row, samples, totals[i]));
+                self.open.push_back(Open { row, left: samples, total: totals[i], seen: 0 });
             } else if totals[i] != 0 {
                 return wrong(row, "it has a value and no samples");
             }
@@ -379,7 +389,7 @@ impl Account {
 
     /// The samples of the profiles that are open.
     fn open_samples(&self) -> Range<u64> {
-        let samples = self.open.iter().map(|(_, samples, _)| *samples).fold(0, u64::saturating_add);
+        let samples = self.open.iter().map(|open| open.left).fold(0, u64::saturating_add);
         self.next_sample..self.next_sample.saturating_add(samples).min(self.rows.samples.range().end)
     }
 
@@ -402,10 +412,10 @@ impl Account {
             }
         }
         for (i, row) in rows.clone().enumerate() {
-            let Some((profile, left, value)) = self.open.front_mut() else {
+            let Some(open) = self.open.front_mut() else {
                 return wrong(row, "it belongs to no profile");
             };
-            if u64::from(profiles[i] as u32) != *profile {
+            if u64::from(profiles[i] as u32) != open.row {
                 return wrong(row, "its profile_row is not that of the profile which it stands in");
             }
             if stacks[i] as u32 as usize >= self.stacks {
@@ -414,9 +424,9 @@ impl Account {
             for tally in &mut self.tallies {
                 tally.sample(row, stacks[i] as u32, values[i])?;
             }
-            (*left, *value) = (*left - 1, value.wrapping_sub(values[i]));
-            if *left == 0 {
-                if *value != 0 {
+            (open.left, open.seen) = (open.left - 1, open.seen.saturating_add(values[i]));
+            if open.left == 0 {
+                if open.seen != open.total {
                     return wrong(row, "the values of its profile add up to another total");
                 }
                 self.open.pop_front();

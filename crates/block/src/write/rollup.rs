@@ -58,7 +58,7 @@ impl Bucket {
             first_time: self.first_time.min(next.first_time),
             profiles: self.profiles + next.profiles,
             samples: self.samples + next.samples,
-            total: self.total.wrapping_add(next.total),
+            total: self.total.saturating_add(next.total),
             ..self
         }
     }

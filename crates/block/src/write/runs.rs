@@ -132,7 +132,7 @@ impl Profiles for Survey {
         }
         let mut total = 0i64;
         profile.values.each(|_, v| {
-            total = total.wrapping_add(v);
+            total = total.saturating_add(v);
             self.seen.distinct.add(v);
         });
         let samples = profile.stacks.len() as u64;
@@ -141,7 +141,7 @@ impl Profiles for Survey {
             one.samples += samples;
             one.min_time = one.min_time.min(profile.time_nanos);
             one.max_time = one.max_time.max(profile.time_nanos);
-            one.total = one.total.wrapping_add(total);
+            one.total = one.total.saturating_add(total);
         }
         if let Some(run) = self.runs.last_mut() {
             run.profiles += 1;

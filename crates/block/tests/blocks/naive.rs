@@ -87,7 +87,7 @@ pub(crate) fn points(datasets: &[Dataset], query: &TreeQuery) -> BTreeMap<Labels
             let wanted = |stack: u32| wants(&query.stacks, &names_of(dataset, stack));
             let values: Vec<i64> =
                 samples(&query.select, p).filter(|(stack, _)| wanted(*stack)).map(|(_, v)| v).collect();
-            let total = values.iter().fold(0i64, |sum, v| sum.wrapping_add(*v));
+            let total = values.iter().fold(0i64, |sum, v| sum.saturating_add(*v));
             (!filtered || !values.is_empty()).then_some(Point {
                 time_nanos: p.time_nanos,
                 total,

@@ -41,7 +41,7 @@ pub(crate) fn dataset(service: &str, seed: u64, wild: bool) -> Dataset {
             };
             let samples = if chance.once_in(20) { 0 } else { chance.below(160) };
             for _ in 0..samples {
-                let (stack, value) = (chance.below(stacks.min(6)), chance.below(u64::MAX) as i64);
+                let (stack, value) = (chance.below(stacks.min(6)), chance.below(1 << 63) as i64);
                 profile.stacks.push(stack as u32);
                 profile.values.push(if wild { value } else { value % 1000 });
             }

@@ -99,7 +99,7 @@ async fn tables_that_do_not_agree_are_noticed_though_their_checksums_are_right()
 async fn sums_that_are_not_those_of_the_samples_are_noticed_though_their_checksums_are_right() {
     let mut noticed = 0;
     for seed in 0..3 {
-        let truth = [rolled::dataset("a", seed, seed % 2 == 0), rolled::dataset("b", seed + 50, false)];
+        let truth = [rolled::dataset("a", seed, false), rolled::dataset("b", seed + 50, seed % 2 == 0)];
         let (bucket, good) = rolled::stored(&truth).await;
         assert_eq!(damages(&bucket, good.meta()).await, [], "seed {seed}");
         // The same profiles, but that one stack of one of them has one more.

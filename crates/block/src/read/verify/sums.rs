@@ -29,8 +29,8 @@ pub(super) struct Tally {
     at_sample: usize,
     /// Sums of buckets that begin in the samples at hand: bucket, stack, sum.
     held: VecDeque<(u64, u32, i64)>,
-    /// Of the bucket of the next sample: stack, what its sum still lacks, and whether a sample has it.
-    open: Vec<(u32, i64, bool)>,
+    /// Of the bucket of the next sample: stack, its sum, and what its samples have come to, once there is one.
+    open: Vec<(u32, i64, Option<i64>)>,
 }
 
 /// A bucket, and what it says of itself.
@@ -38,8 +38,9 @@ struct Told {
     bucket: Bucket,
     row: u64,
     series: Option<u32>,
-    /// Less that of the profiles that have been seen.
     total: i64,
+    /// What the profiles that have been gone through come to.
+    seen: i64,
 }
 
 /// Sums that are needed to go through some samples.
@@ -98,7 +99,7 @@ impl Tally {
             if bucket.profiles.is_empty() || sums > MAX_SUMS || sums > bucket.samples.end - bucket.samples.start {
                 return wrong(row, "it has no profiles, or more sums than there can be");
             }
-            tallies[list].push(Told { bucket, row, series: series[i].map(|id| id as u32), total: totals[i] });
+            tallies[list].push(Told { bucket, row, series: series[i].map(|id| id as u32), total: totals[i], seen: 0 });
         }
         if next_sum != sums.end {
             return Err(corrupt(columns.name(), "its buckets have other sums than there are"));
@@ -134,9 +135,9 @@ impl Tally {
             return Ok(());
         };
         let (bucket, of) = (&told.bucket, told.row);
-        told.total = told.total.wrapping_sub(total);
+        told.seen = told.seen.saturating_add(total);
         let (first, last) = (row == bucket.profiles.start, row + 1 == bucket.profiles.end);
-        let rest = told.total;
+        let adds_up = told.seen == told.total;
         let in_time = self.nanos.is_none_or(|nanos| (bucket.time..bucket.time.saturating_add(nanos)).contains(&time));
         let what = if (first && samples.start != bucket.samples.start) || (last && samples.end != bucket.samples.end) {
             "its samples are not those of its profiles"
@@ -144,7 +145,7 @@ impl Tally {
             "it has a profile of another series"
         } else if !in_time {
             "it has a profile of another time"
-        } else if last && rest != 0 {
+        } else if last && !adds_up {
             "its total_value is not that of its profiles"
         } else {
             self.at_profile += usize::from(last);
@@ -184,12 +185,12 @@ impl Tally {
             self.open(of)?;
         }
         let found = self.open.binary_search_by_key(&stack, |(stack, _, _)| *stack).ok();
-        let Some((_, rest, seen)) = found.and_then(|at| self.open.get_mut(at)) else {
+        let Some((_, _, seen)) = found.and_then(|at| self.open.get_mut(at)) else {
             return Err(self.wrong(of, "a stack of its samples has no sum"));
         };
-        (*rest, *seen) = (rest.wrapping_sub(value), true);
+        *seen = Some(seen.unwrap_or(0).saturating_add(value));
         if row + 1 == end {
-            if self.open.iter().any(|(_, rest, seen)| *rest != 0 || !seen) {
+            if self.open.iter().any(|(_, sum, seen)| *seen != Some(*sum)) {
                 return Err(self.wrong(of, "its sums are not those of its samples"));
             }
             self.at_sample += 1;
@@ -205,7 +206,7 @@ impl Tally {
             if self.open.last().is_some_and(|(last, _, _)| *last >= stack) {
                 return Err(self.wrong(row, "its sums are not in order"));
             }
-            self.open.push((stack, value, false));
+            self.open.push((stack, value, None));
         }
         Ok(())
     }

@@ -6,7 +6,7 @@ use hashbrown::HashMap;
 /// The most stacks of a bucket: about 9 MiB. One that has more is not written, nor is any that it is part of.
 const MAX_STACKS: usize = 1 << 18;
 
-/// The values of a bucket by stack id, modulo 2^64.
+/// The values of a bucket by stack id, at most `i64::MAX`.
 #[derive(Default)]
 pub(crate) struct Sums {
     by_stack: HashMap<u32, i64, RandomState>,
@@ -20,7 +20,7 @@ impl Sums {
             return;
         }
         let sum = self.by_stack.entry(stack).or_insert(0);
-        *sum = sum.wrapping_add(value);
+        *sum = sum.saturating_add(value);
         if self.by_stack.len() > MAX_STACKS {
             self.too_many = true;
             self.by_stack = HashMap::default();
@@ -59,11 +59,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn sums_wrap_and_start_anew() {
+    fn sums_stop_at_the_largest_number_and_start_anew() {
         let mut sums = Sums::default();
-        sums.add(Some(&[(7, i64::MAX), (3, -1)]));
+        sums.add(Some(&[(7, i64::MAX), (3, 1)]));
         sums.add_one(7, 1);
-        assert_eq!(sums.take(), Some(&[(3, -1), (7, i64::MIN)][..]));
+        assert_eq!(sums.take(), Some(&[(3, 1), (7, i64::MAX)][..]));
         assert_eq!(sums.take(), Some(&[][..]));
     }
 
