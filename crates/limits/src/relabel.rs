@@ -8,7 +8,7 @@ use std::borrow::Cow;
 use std::fmt;
 use std::sync::LazyLock;
 
-use flamestore_model::LabelsBuilder;
+use flamestore_model::{LabelsBuilder, re2};
 use regex::{Regex, RegexBuilder};
 use serde::{Deserialize, Serialize};
 
@@ -120,10 +120,12 @@ impl TryFrom<RuleText> for RelabelRule {
             }
             _ => {}
         }
-        let regex = RegexBuilder::new(&format!("^(?s:{})$", text.regex))
+        let refused = |why: String| format!("relabel regex {:?}: {why}", text.regex);
+        let expression = re2::translated(&text.regex).map_err(refused)?;
+        let regex = RegexBuilder::new(&format!("^(?s:{expression})$"))
             .size_limit(MAX_REGEX_BYTES)
             .build()
-            .map_err(|e| format!("relabel regex {:?}: {e}", text.regex))?;
+            .map_err(|e| refused(e.to_string()))?;
         Ok(RelabelRule { text, regex })
     }
 }

@@ -6,9 +6,14 @@ use std::fmt;
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
 pub struct ProfileId(pub [u8; 16]);
 
+const URN: &str = "urn:uuid:";
+
 impl ProfileId {
-    /// Reads the usual text form, with or without hyphens.
+    /// Reads the usual text forms: with or without hyphens, in braces, or as a URN.
     pub fn parse(text: &str) -> Option<Self> {
+        let in_braces = text.strip_prefix('{').and_then(|inner| inner.strip_suffix('}'));
+        let urn = text.get(..URN.len()).filter(|start| start.eq_ignore_ascii_case(URN)).and(text.get(URN.len()..));
+        let text = in_braces.or(urn).unwrap_or(text);
         let mut bytes = [0u8; 16];
         let mut nibbles = 0;
         for c in text.bytes().filter(|c| *c != b'-') {
@@ -58,11 +63,14 @@ mod tests {
         assert_eq!(ProfileId::parse(&id.to_string()), Some(id));
         assert_eq!(id.to_string().len(), 36);
         assert_eq!(&id.to_string()[14..15], "7");
+        for form in [format!("{{{id}}}"), format!("urn:uuid:{id}"), id.to_string().to_uppercase().replace('-', "")] {
+            assert_eq!(ProfileId::parse(&form), Some(id), "{form}");
+        }
     }
 
     #[test]
     fn anything_but_32_hex_digits_is_refused() {
-        for bad in ["", "abc", "zz", &"0".repeat(31), &"0".repeat(33)] {
+        for bad in ["", "abc", "zz", &"0".repeat(31), &"0".repeat(33), "{", "{}", "urn:uuid:"] {
             assert_eq!(ProfileId::parse(bad), None, "{bad}");
         }
     }

@@ -10,6 +10,7 @@ pub mod ids;
 pub mod labels;
 pub mod profile_type;
 pub mod query_text;
+pub mod re2;
 pub mod reads;
 pub mod select;
 pub mod selector;

@@ -5,7 +5,7 @@
 //! | `question` | `selection`, or `selection vs selection` |
 //! | `selection` | a service name, `type{…}`, `{…}`, `{…}{…}`, `word{…}`, or a full type id |
 //! | `{…}` | a [`Selector`]; `service` is `service_name` there, and `offset=7d`, not quoted, moves the time back |
-//! | `{type="cpu"}` | the profile type by a short word, `{__profile_type__="…"}` by its full id; none means CPU |
+//! | `{type="cpu"}` | the profile type by a short word, `{__profile_type__="…"}`, `{__name__="…"}` and `{"…"}` by its full id; none means CPU |
 //!
 //! In `type{…}` with a full type id the selector is taken as it stands, as in the query texts of other servers.
 
@@ -174,6 +174,10 @@ impl QueryText {
                     (names::PROFILE_TYPE, MatchOp::Equal) => {
                         query.says(TypeWanted::Exact(ProfileType::parse(&m.value)?))?;
                     }
+                    // As the name of a metric, `type{…}` in other words.
+                    (names::PROFILE_NAME, MatchOp::Equal) if m.value.contains(':') => {
+                        query.says(TypeWanted::Exact(ProfileType::parse(&m.value)?))?;
+                    }
                     ("type", MatchOp::Equal) => query.says(TypeWanted::Short(known_short(&m.value)?))?,
                     ("service", _) => query.selector.matchers.push(Matcher::new(names::SERVICE_NAME, m.op, m.value)?),
                     _ => query.selector.matchers.push(m),
@@ -256,6 +260,10 @@ mod tests {
         let id = "memory:inuse_space:bytes:space:bytes";
         assert_eq!(read(&format!(r#"{id}{{service_name="a"}}"#)), (exact(id), r#"{service_name="a"}"#.into()));
         assert_eq!(read(&format!(r#"{{__profile_type__="{id}", pod="p"}}"#)), (exact(id), r#"{pod="p"}"#.into()));
+        assert_eq!(read(&format!(r#"{{__name__="{id}", pod="p"}}"#)), (exact(id), r#"{pod="p"}"#.into()));
+        assert_eq!(read(&format!(r#"{{"{id}", pod="p"}}"#)), (exact(id), r#"{pod="p"}"#.into()));
+        let named = (TypeWanted::Unsaid, r#"{__name__="memory"}"#.into());
+        assert_eq!(read(r#"{__name__="memory"}"#), named);
         let bare = (TypeWanted::Unsaid, r#"{service_name="nemotron-backend"}"#.into());
         assert_eq!(read("nemotron-backend"), bare);
         let unsaid = (TypeWanted::Unsaid, r#"{service_name="my-api", job!="x"}"#.into());

@@ -1,14 +1,16 @@
 //! Label selectors, `{a="b", c!="d", e=~"f.*", g!~"h|i"}`, as PromQL writes them.
 //!
 //! Source of the grammar: the Prometheus documentation of instant vector selectors, with the quoted names of
-//! Prometheus 3 (`{"k8s.pod.name"="x"}`). Regular expressions are anchored on both sides.
+//! Prometheus 3 (`{"k8s.pod.name"="x"}`). Regular expressions are those of RE2, anchored on both
+//! sides.
 
 use std::fmt;
 
-use regex::Regex;
+use regex::{Regex, RegexBuilder};
 
 use crate::fault::{Fault, FaultId};
 use crate::labels::{Labels, is_legacy_name, names};
+use crate::re2;
 
 /// The longest selector that is read, in bytes.
 pub const MAX_SELECTOR_BYTES: usize = 64 << 10;
@@ -49,15 +51,13 @@ impl Matcher {
         let regex = match op {
             MatchOp::Equal | MatchOp::NotEqual => None,
             MatchOp::Regex | MatchOp::NotRegex => {
-                Some(regex::RegexBuilder::new(&format!("^(?s:{value})$")).size_limit(MAX_REGEX_BYTES).build().map_err(
-                    |e| {
-                        Fault::of(
-                            FaultId::SelectorMalformed,
-                            format!("regular expression {value:?} of label {name:?} cannot be used"),
-                        )
-                        .caused_by(e)
-                    },
-                )?)
+                let refused = |why: &str| {
+                    let found = format!("regular expression {value:?} of label {name:?} cannot be used{why}");
+                    Fault::of(FaultId::SelectorMalformed, found)
+                };
+                let text = re2::translated(&value).map_err(|why| refused(&format!(": {why}")))?;
+                let built = RegexBuilder::new(&format!("^(?s:{text})$")).size_limit(MAX_REGEX_BYTES).build();
+                Some(built.map_err(|e| refused("").caused_by(e))?)
             }
         };
         Ok(Matcher { name, op, value, regex })

@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use regex::{RegexSet, RegexSetBuilder};
 
 use crate::fault::Fault;
+use crate::re2;
 use crate::selector::MAX_REGEX_BYTES;
 
 /// The most patterns that one frame filter may list, of all kinds together.
@@ -132,6 +133,11 @@ impl Names {
         let built = match regex {
             [] => None,
             some => {
+                let translated = |text: &String| {
+                    let refused = |why| Fault::invalid(format!("regular expression {text:?} cannot be used: {why}"));
+                    re2::translated(text).map_err(refused)
+                };
+                let some = some.iter().map(translated).collect::<Result<Vec<_>, _>>()?;
                 let set = RegexSetBuilder::new(some).size_limit(MAX_REGEX_BYTES).build();
                 Some(set.map_err(|e| Fault::invalid("a regular expression cannot be used").caused_by(e))?)
             }

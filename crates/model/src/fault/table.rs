@@ -146,7 +146,8 @@ table! {
         "The server replays its log.", "send the same request again in a moment";
     Stopping = "stopping", Unavailable, None, ["server.graceful_shutdown_timeout"],
         "The server is stopping.", "send the same request again in a moment";
-    MemoryFull = "memory-full", Unavailable, None, ["ingester.max_head_bytes", "distributor.max_inflight_bytes"],
+    MemoryFull = "memory-full", Unavailable, None,
+        ["ingester.max_head_bytes", "distributor.max_inflight_bytes", "distributor.max_decoding_bytes"],
         "Memory for the bodies of requests, or for profiles that are not in blocks yet, is used up, and none came free in time.",
         "send the same request again in a moment";
     TooManyQueries = "too-many-queries", Unavailable, None, ["querier.max_queued", "frontend_worker.max_concurrent"],
