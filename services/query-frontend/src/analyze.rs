@@ -1,6 +1,6 @@
 //! What a query would cost, told before it runs.
 
-use flamestore_model::{Fault, ProfileType, QueryCost, QueryText, Select, Selector, TimeRange};
+use flamestore_model::{Fault, Kind, ProfileType, QueryCost, QueryText, Select, Selector, TimeRange};
 
 use crate::frontend::{Asker, Frontend};
 use crate::range;
@@ -25,14 +25,21 @@ pub struct Analysis {
 }
 
 impl Frontend {
-    /// Answers `AnalyzeQuery`. `None`: `query_analysis_enabled` is off for a tenant, so the cost is not told.
+    /// Answers `AnalyzeQuery`. `None`: `query_analysis_enabled` is off for a tenant, or this is no query that could run. What
+    /// is wrong with that the query itself tells; nobody who only wants to show a cost beside it needs to hear it too.
     pub async fn analyze(&self, asker: &Asker, request: &AnalyzeRequest) -> Result<Option<Analysis>, Fault> {
         let limits = self.limits(asker);
         if !limits.query_analysis_enabled {
             return Ok(None);
         }
-        let range = range::checked(request.start_ms, request.end_ms, &limits, self.now_ms())?;
-        let (profile_type, selector) = self.queried(asker, &request.query, range).await?;
+        let read = async {
+            let range = range::checked(request.start_ms, request.end_ms, &limits, self.now_ms())?;
+            Ok((range, self.queried(asker, &request.query, range).await?))
+        };
+        let (range, (profile_type, selector)) = match read.await {
+            Err(Fault { kind: Kind::Invalid, .. }) => return Ok(None),
+            read => read?,
+        };
         let readers = self.querier().readers() as u64;
         let Some(range) = range else { return Ok(Some(Analysis { cost: QueryCost::default(), readers, series: 0 })) };
         let select = Select { profile_type, selector, ..Select::everything(range) };

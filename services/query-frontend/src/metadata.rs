@@ -19,11 +19,11 @@ pub fn label_values(series: &[SeriesInfo], name: &str) -> Vec<String> {
 }
 
 /// Label sets cut down to the asked names (none: all labels), each once, sorted; sets without any asked label are
-/// left out.
+/// left out. A name that the client could not read counts as not asked for.
 pub fn label_sets(series: &[SeriesInfo], asked: &[String], utf8_names: bool) -> Vec<Vec<Label>> {
-    let wanted = |l: &&Label| {
-        (asked.is_empty() || asked.iter().any(|a| **a == *l.name)) && (utf8_names || is_legacy_name(&l.name))
-    };
+    let shown = |name: &str| utf8_names || is_legacy_name(name);
+    let asked: Vec<&str> = asked.iter().map(String::as_str).filter(|name| shown(name)).collect();
+    let wanted = |l: &&Label| (asked.is_empty() || asked.contains(&&*l.name)) && shown(&l.name);
     let all: BTreeSet<Vec<&Label>> =
         series.iter().map(|s| s.labels.iter().filter(wanted).collect::<Vec<_>>()).filter(|s| !s.is_empty()).collect();
     all.into_iter().map(|set| set.into_iter().cloned().collect()).collect()
@@ -72,5 +72,9 @@ mod tests {
         assert_eq!(sets.len(), 1);
         assert_eq!(&*sets[0][0].value, "1");
         assert_eq!(label_sets(&all, &[], false).len(), 3);
+        assert_eq!(label_sets(&all, &["nope".into()], false).len(), 0);
+        assert_eq!(label_sets(&all, &["a".into(), "k8s.pod".into()], false), sets);
+        assert_eq!(label_sets(&all, &["k8s.pod".into()], false), label_sets(&all, &[], false));
+        assert_eq!(label_sets(&all, &["k8s.pod".into()], true).len(), 0);
     }
 }
