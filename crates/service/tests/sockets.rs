@@ -3,11 +3,13 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use axum::routing::get;
+
 use flamestore_proto::push::v1::pusher_service_client::PusherServiceClient;
 use flamestore_proto::push::v1::pusher_service_server::{PusherService, PusherServiceServer};
 use flamestore_proto::push::v1::{PushRequest, PushResponse, RawProfileSeries, RawSample};
 use flamestore_rpc::{Router, served};
-use flamestore_service::{Behind, Drained, ListenerConfig, Listeners, Readiness};
+use flamestore_service::{Behind, Drained, ListenerConfig, Listeners, OpenConnections, Readiness};
 use prost::Message;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -42,6 +44,7 @@ struct Server {
     arrived: mpsc::UnboundedReceiver<usize>,
     go_on: CancellationToken,
     stop: CancellationToken,
+    open: OpenConnections,
     done: JoinHandle<Drained>,
 }
 
@@ -53,14 +56,17 @@ async fn start(change: impl FnOnce(&mut ListenerConfig)) -> Server {
     let (stop, go_on) = (CancellationToken::new(), CancellationToken::new());
     let pusher = Pusher { arrived: sender, go_on: go_on.clone() };
     let readiness = Readiness::default();
-    let front =
-        Router::new(Routes::new(served!(PusherServiceServer::new(pusher)))).plain(readiness.router()).build().unwrap();
+    let plain = readiness.router().route("/large", get(async || vec![7; LARGE]));
+    let front = Router::new(Routes::new(served!(PusherServiceServer::new(pusher)))).plain(plain).build().unwrap();
     let listeners = Listeners::bind(config).await.unwrap();
-    let (http, grpc) = (listeners.http_addr(), listeners.grpc_addr().unwrap());
+    let (http, grpc, open) = (listeners.http_addr(), listeners.grpc_addr().unwrap(), listeners.open());
     let behind = Behind { http: front.clone(), grpc: front.grpc_door(), side: front };
     let done = tokio::spawn(listeners.run(behind, stop.clone()));
-    Server { http, grpc, arrived, go_on, stop, done }
+    Server { http, grpc, arrived, go_on, stop, open, done }
 }
+
+/// More than sockets hold on the way.
+const LARGE: usize = 64 << 20;
 
 fn push(size: usize) -> PushRequest {
     let samples = vec![RawSample { raw_profile: vec![7; size].into(), id: String::new() }];
@@ -148,7 +154,7 @@ async fn who_does_not_finish_is_cut() {
 
 #[tokio::test]
 async fn slow_heads_are_hung_up_on_and_idle_connections_are_not() {
-    let mut server = start(|c| c.header_read = Duration::from_millis(100)).await;
+    let mut server = start(|c| c.header_read = Duration::from_secs(1)).await;
     let mut keen = TcpStream::connect(server.http).await.unwrap();
     keen.write_all(&post(b"")).await.unwrap();
     answer(&mut keen).await;
@@ -172,6 +178,50 @@ async fn slow_heads_are_hung_up_on_and_idle_connections_are_not() {
     server.arrived.close();
     server.stop.cancel();
     server.done.await.unwrap();
+}
+
+#[tokio::test]
+async fn an_answer_that_nobody_reads_ends_its_connection_and_a_slow_reader_gets_all_of_it() {
+    let server = start(|c| c.unread = Duration::from_secs(1)).await;
+    let ask = async || {
+        let mut stream = TcpStream::connect(server.http).await.unwrap();
+        stream.write_all(b"GET /large HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").await.unwrap();
+        stream
+    };
+    let mut slow = ask().await;
+    let (mut read, mut piece) = (0, vec![0; LARGE / 20]);
+    for _ in 0..10 {
+        // Together longer than it may read nothing.
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        read += slow.read_exact(&mut piece).await.unwrap();
+    }
+    read += slow.read_to_end(&mut Vec::new()).await.unwrap();
+    assert!(read > LARGE, "{read}");
+    let mut unread = ask().await;
+    unread.read_exact(&mut [0]).await.unwrap();
+    while server.open.http() > 0 {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let mut rest = Vec::new();
+    let _ = unread.read_to_end(&mut rest).await;
+    assert!(rest.len() < LARGE, "{}", rest.len());
+}
+
+#[tokio::test]
+async fn a_connection_of_http_2_ends_when_it_was_idle_for_long_and_not_while_it_is_busy() {
+    let mut server = start(|c| (c.keep_alive, c.header_read) = (Duration::from_millis(200), Duration::from_secs(60))).await;
+    let endpoint = tonic::transport::Endpoint::new(format!("http://{}", server.grpc)).unwrap();
+    let mut client = PusherServiceClient::new(endpoint.connect().await.unwrap());
+    let busy = tokio::spawn(async move { client.push(push(1)).await });
+    server.arrived.recv().await;
+    // It answers no ping and says nothing: pings would find that out after a minute.
+    let mut idle = TcpStream::connect(server.grpc).await.unwrap();
+    let settings = [0, 0, 0, 4, 0, 0, 0, 0, 0];
+    idle.write_all(&[b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", &settings[..]].concat()).await.unwrap();
+    let told = tokio::time::timeout(Duration::from_secs(30), idle.read_to_end(&mut Vec::new())).await;
+    assert!(told.is_ok(), "it was ended");
+    server.go_on.cancel();
+    busy.await.unwrap().unwrap();
 }
 
 #[tokio::test]
