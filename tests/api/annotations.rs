@@ -27,6 +27,9 @@ limits:
     sampling: { num_requests: 1000, period: 1m }
 "#;
 
+/// Far more than the test takes, with all its restarts.
+const HOUR_MS: i64 = 3_600_000;
+
 const SERIES: &str = "querier.v1.QuerierService/SelectSeries";
 
 fn start(more: &str) -> (Server, tempfile::TempDir) {
@@ -46,10 +49,10 @@ fn now_ms() -> i64 {
     SystemClock::default().now_millis()
 }
 
-/// One point with everything of the last minute.
+/// One point with everything of the last hour.
 fn question(selector: &str) -> Value {
     let now = now_ms() + 1000;
-    json!({"profileTypeID": CPU, "labelSelector": selector, "start": now - 60_000, "end": now, "step": 60})
+    json!({"profileTypeID": CPU, "labelSelector": selector, "start": now - HOUR_MS, "end": now, "step": HOUR_MS / 1000})
 }
 
 /// Key and value of each annotation of all points.
@@ -109,9 +112,9 @@ fn points_say_what_sampling_and_quotas_did_in_the_head_after_a_crash_and_in_bloc
     let request = flamestore_proto::querier::v1::SelectSeriesRequest {
         profile_type_id: CPU.into(),
         label_selector: "{ns=\"most\"}".into(),
-        start: now - 60_000,
+        start: now - HOUR_MS,
         end: now,
-        step: 60.0,
+        step: 3600.0,
         ..Default::default()
     };
     let body = request.encode_to_vec();
@@ -125,11 +128,11 @@ fn points_say_what_sampling_and_quotas_did_in_the_head_after_a_crash_and_in_bloc
 fn what_sampling_drops_is_kept_without_stacks_and_shown_only_to_who_asks_for_it() {
     let total = |client: &Client, selector: &str| {
         let now = now_ms() / 1000;
-        client.cpu(selector, now - 60, now + 1)
+        client.cpu(selector, now - HOUR_MS / 1000, now + 1)
     };
     let values = |client: &Client, label: &str| {
         let now = now_ms();
-        let body = json!({"name": label, "matchers": [], "start": now - 60_000, "end": now + 1000});
+        let body = json!({"name": label, "matchers": [], "start": now - HOUR_MS, "end": now + 1000});
         client.call("querier.v1.QuerierService/LabelValues", &body)["names"].clone()
     };
 

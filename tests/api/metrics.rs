@@ -2,14 +2,9 @@
 
 use std::io::Write;
 use std::net::TcpStream;
-use std::thread;
-use std::time::Duration;
 
 use flamestore_clock::{Clock, SystemClock};
-use flamestore_tests::Server;
-
-const LOOKS: u32 = 100;
-const PAUSE: Duration = Duration::from_millis(100);
+use flamestore_tests::{Server, until};
 
 #[test]
 fn what_is_open_and_under_way_is_seen_and_so_is_what_came_and_went() {
@@ -31,12 +26,11 @@ fn what_is_open_and_under_way_is_seen_and_so_is_what_came_and_went() {
         "pyroscope_head_received_sample_values_total{profile_name=\"process_cpu\"} 2",
         "pyroscope_head_ingested_sample_values_total{profile_name=\"process_cpu\"} 2",
     ];
-    let mut missing = Vec::new();
-    let seen = (0..LOOKS).any(|_| {
-        thread::sleep(PAUSE);
+    until("what happens now", || {
         let metrics = server.client().get("/metrics").expect("metrics");
         let number = |name: &str| metrics.lines().find_map(|l| l.strip_prefix(name)?.trim().parse::<f64>().ok());
-        missing = wanted.iter().filter(|line| !metrics.lines().any(|l| l == **line)).copied().collect();
+        let mut missing: Vec<&str> =
+            wanted.iter().filter(|line| !metrics.lines().any(|l| l == **line)).copied().collect();
         let above = |name: &str, least: f64| number(name).is_some_and(|n| n >= least);
         missing.extend(
             [
@@ -47,9 +41,8 @@ fn what_is_open_and_under_way_is_seen_and_so_is_what_came_and_went() {
             .filter(|(name, least)| !above(name, *least))
             .map(|(name, _)| name),
         );
-        missing.is_empty()
+        if missing.is_empty() { Ok(()) } else { Err(format!("{missing:?}")) }
     });
-    assert!(seen, "{missing:?}");
     let metrics = server.client().get("/metrics").expect("metrics");
     let sum = |name: &str| -> f64 {
         let name = format!("pyroscope_distributor_received_{name}_sum{{type=\"process_cpu\",tenant=\"anonymous\"}}");

@@ -3,15 +3,13 @@
 use std::fs;
 use std::io::Write;
 use std::net::{SocketAddr, TcpStream};
-use std::thread;
-use std::time::Duration;
 
 use flamestore_clock::{Clock, SystemClock};
 use flamestore_proto::codec::Codec;
 use flamestore_proto::opentelemetry::proto::collector::profiles::v1development as collector;
 use flamestore_proto::push::v1::{PushRequest, PushResponse};
-use flamestore_tests::Server;
 use flamestore_tests::client::Client;
+use flamestore_tests::{Server, until};
 use http::uri::PathAndQuery;
 use prost::Message;
 use serde_json::{Value, json};
@@ -182,11 +180,7 @@ fn overload_is_unavailable_with_an_id_on_every_protocol_until_the_bucket_is_back
     }
     fs::remove_file(server.bucket()).expect("the file goes");
     fs::create_dir(server.bucket()).expect("the bucket is back");
-    let healed = (0..60).any(|_| {
-        thread::sleep(Duration::from_millis(500));
-        push(400).status == 200
-    });
-    assert!(healed, "pushes pass again:\n{}", server.log());
+    until("a push that passes again", || (push(400).status == 200).then_some(()).ok_or_else(|| server.log()));
 }
 
 #[test]
@@ -209,11 +203,10 @@ fn the_bodies_of_all_requests_together_have_bounded_room() {
     let head = "POST /ingest?name=slow HTTP/1.1\r\nhost: x\r\ncontent-length: 1000000\r\n\r\n";
     slow.write_all(head.as_bytes()).expect("a head");
     slow.write_all(&vec![b'x'; 500_000]).expect("half a body");
-    let full = (0..200).any(|_| {
-        thread::sleep(Duration::from_millis(50));
-        over_http(&client, "ingest", "/ingest?name=x", "text/plain", folded.as_bytes()).status == 503
+    until("the end of the room", || {
+        let answer = over_http(&client, "ingest", "/ingest?name=x", "text/plain", folded.as_bytes());
+        (answer.status == 503).then_some(()).ok_or_else(|| server.log())
     });
-    assert!(full, "the room fills:\n{}", server.log());
     let grpc = over_grpc::<_, PushResponse>("grpc", server.http(), "anonymous", PUSH, request);
     for refused in everywhere().into_iter().chain([grpc]) {
         assert_eq!(refused.id, "memory-full", "{refused:?}");
@@ -224,9 +217,7 @@ fn the_bodies_of_all_requests_together_have_bounded_room() {
     let small = over_http(&client, "ingest", "/ingest?name=x", "text/plain", b"a 1\n");
     assert_eq!(small.status, 200, "small bodies need no room: {small:?}");
     drop(slow);
-    let free = (0..200).any(|_| {
-        thread::sleep(Duration::from_millis(50));
-        everywhere().iter().all(|answer| answer.id != "memory-full")
+    until("room again", || {
+        everywhere().iter().all(|answer| answer.id != "memory-full").then_some(()).ok_or_else(|| server.log())
     });
-    assert!(free, "the room is free again:\n{}", server.log());
 }

@@ -1,11 +1,8 @@
 //! What goes: by age, on request; and what operators are told of it.
 
-use std::thread;
-use std::time::Duration;
-
 use flamestore_clock::{Clock, SystemClock};
-use flamestore_tests::Server;
 use flamestore_tests::client::Client;
+use flamestore_tests::{Server, until};
 use serde_json::Value;
 
 const HOUR_MS: i64 = 3_600_000;
@@ -16,8 +13,6 @@ const BUSY: [&str; 4] = [
     "-compactor.deletion-delay=200ms",
     "-validation.reject-older-than=0",
 ];
-const LOOKS: u32 = 400;
-const PAUSE: Duration = Duration::from_millis(50);
 
 fn now_ms() -> i64 {
     SystemClock::default().now_millis()
@@ -35,18 +30,6 @@ fn json(client: &Client, path: &str) -> Value {
 fn functions(client: &Client, from_ms: i64) -> Vec<String> {
     let flame = client.cpu("{}", from_ms / 1000, now_ms() / 1000 + 1);
     flame.self_values.into_keys().collect()
-}
-
-fn until<T>(what: &str, mut look: impl FnMut() -> Result<T, String>) -> T {
-    let mut last = String::new();
-    for _ in 0..LOOKS {
-        match look() {
-            Ok(found) => return found,
-            Err(seen) => last = seen,
-        }
-        thread::sleep(PAUSE);
-    }
-    panic!("{what}: {last}");
 }
 
 #[test]
@@ -87,7 +70,7 @@ fn what_is_past_retention_is_not_shown_and_its_blocks_go() {
     server.start_again();
     let plan = |client: &Client| json(client, "/api/v1/retention/plan");
     let blocks = |client: &Client| json(client, "/api/v1/blocks")["blocks"].as_array().cloned().unwrap_or_default();
-    until("the old block and its bytes go", || {
+    until("the end of the old block and its bytes", || {
         let (blocks, plan) = (blocks(&server.client()), plan(&server.client()));
         let nothing = |rows: &Value| rows.as_array().is_some_and(Vec::is_empty);
         if blocks.is_empty() && nothing(&plan["due"]) && nothing(&plan["marked"]) {
@@ -138,7 +121,7 @@ fn what_is_deleted_is_hidden_at_once_and_gone_at_last() {
     assert_eq!(functions(&client, now - HOUR_MS), ["before", "later", "stays"]);
     let receipt: Value = serde_json::from_str(&receipt).expect("JSON");
     let path = format!("/api/v1/delete/{}", receipt["id"].as_str().expect("an id"));
-    until("the bytes go", || {
+    until("the end of the bytes", || {
         let receipt = json(&client, &path);
         if receipt["state"] == "done" { Ok(()) } else { Err(receipt.to_string()) }
     });
@@ -184,6 +167,6 @@ fn what_an_upload_has_left_behind_goes_at_the_age_that_the_tenants_limit_says() 
         file
     };
     let (quick, patient) = (left("quick"), left("patient"));
-    until("the file goes", || if quick.exists() { Err("it is there".to_owned()) } else { Ok(()) });
+    until("the end of the file", || if quick.exists() { Err("it is there".to_owned()) } else { Ok(()) });
     assert!(patient.exists(), "a day has not passed for the other tenant");
 }

@@ -3,11 +3,9 @@
 use std::fs;
 use std::path::Path;
 use std::process::Command;
-use std::thread;
-use std::time::Duration;
 
-use flamestore_tests::Server;
 use flamestore_tests::server::binary;
+use flamestore_tests::{Server, until};
 use serde_json::Value;
 
 const GOOD: &str = "overrides:\n  one:\n    max_label_names_per_series: 7\n    reject_older_than: 2h\n";
@@ -28,12 +26,8 @@ fn metric(server: &Server, line: &str) -> Option<f64> {
     found.parse().ok()
 }
 
-fn until(what: &str, holds: impl Fn() -> bool) {
-    let came = (0..400).any(|_| {
-        thread::sleep(Duration::from_millis(50));
-        holds()
-    });
-    assert!(came, "{what} never came");
+fn until_so(what: &str, holds: impl Fn() -> bool) {
+    until(what, || holds().then_some(()).ok_or_else(String::new));
 }
 
 fn names_per_series(server: &Server, tenant: &str) -> u64 {
@@ -75,22 +69,23 @@ fn overrides_are_reloaded_and_a_bad_file_keeps_the_last_good_one_and_says_so() {
     assert!(diff.contains("max_label_names_per_series: 7") && !diff.contains("max_label_name_length"), "{diff}");
 
     write(&path, BETTER);
-    until("the new file", || names_per_series(&server, "two") == 9);
+    until_so("the new file", || names_per_series(&server, "two") == 9);
     assert_eq!(names_per_series(&server, "one"), 30, "a tenant that is no longer named has the defaults");
-    assert_eq!(overridden("one", "max_label_names_per_series"), None);
-    until("its hash", || hash() != first);
+    // The limits are in force a moment before the metrics tell of them.
+    until_so("its metrics", || overridden("one", "max_label_names_per_series").is_none());
+    until_so("its hash", || hash() != first);
 
     write(&path, BAD);
-    until("the failure", || metric(&server, good) == Some(0.0));
+    until_so("the failure", || metric(&server, good) == Some(0.0));
     assert_eq!(names_per_series(&server, "two"), 9);
     assert_eq!(overridden("two", "max_label_names_per_series"), Some(9.0));
-    until("the line in the log", || server.log().contains("max_lable_name_length"));
+    until_so("the line in the log", || server.log().contains("max_lable_name_length"));
     assert!(server.log().contains("the last good one stays in force"), "{}", server.log());
 
     write(&path, BETTER);
-    until("the good file again", || metric(&server, good) == Some(1.0));
+    until_so("the good file again", || metric(&server, good) == Some(1.0));
     fs::remove_file(&path).unwrap();
-    until("the missing file", || metric(&server, good) == Some(0.0));
+    until_so("the missing file", || metric(&server, good) == Some(0.0));
     assert_eq!(names_per_series(&server, "two"), 9);
 }
 

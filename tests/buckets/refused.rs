@@ -98,7 +98,10 @@ fn the_server_ends_with_a_sentence_and_without_secrets() {
 
 #[test]
 fn a_store_that_cannot_be_reached_is_told_with_the_reason() {
-    let nobody = std::net::TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a free port");
+    // Bound, so that nobody else gets the port, and not listening.
+    let bound = tokio::net::TcpSocket::new_v4().expect("a socket");
+    bound.bind(([127, 0, 0, 1], 0).into()).expect("a port");
+    let nobody = bound.local_addr().expect("its address");
     let server = Emulator::start(Habits::default());
     let settings = s3::Settings { endpoint: nobody.to_string(), ..server.s3() };
     let bucket = s3::open(&settings, "", &|_| None).expect("a bucket");

@@ -22,7 +22,7 @@ fn a_java_program_arrives_with_cpu_allocations_locks_and_labels() {
     let (agent, classes) = (home.join("agent.jar"), home.join("classes"));
     build(
         Command::new("mvn")
-            .args(["--batch-mode", "--quiet", "dependency:copy-dependencies", "--file"])
+            .args(["--batch-mode", "--quiet", "--update-snapshots", "dependency:copy-dependencies", "--file"])
             .arg(sources("java/pom.xml"))
             .arg(format!("-DoutputDirectory={}", home.display())),
     );

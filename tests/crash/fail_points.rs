@@ -6,8 +6,8 @@ use std::path::Path;
 use std::thread;
 use std::time::Duration;
 
-use flamestore_tests::files;
 use flamestore_tests::server::Server;
+use flamestore_tests::{files, until};
 
 use super::load::{FLAGS, Load};
 
@@ -27,9 +27,6 @@ const POINTS: &[(&str, u32)] = &[
 ];
 /// The load goes on for a while when the point is reached: a flush that hangs keeps no push from being acknowledged.
 const LOAD_AFTER: Duration = Duration::from_millis(200);
-const LOOK_EVERY: Duration = Duration::from_millis(10);
-/// 30 seconds.
-const MAX_LOOKS: u32 = 3000;
 
 #[test]
 fn what_was_acknowledged_is_answered_once_after_a_kill_at_every_fail_point() {
@@ -38,30 +35,25 @@ fn what_was_acknowledged_is_answered_once_after_a_kill_at_every_fail_point() {
         let load = Load::new();
         let running = load.run(&server);
         let reached = format!("halted at fail point {point}");
-        let looks = (0..MAX_LOOKS).find(|_| {
-            thread::sleep(LOOK_EVERY);
-            server.log().contains(&reached)
+        until(&format!("{point} (is the server built with --features flamestore/failpoints?)"), || {
+            let log = server.log();
+            if log.contains(&reached) { Ok(()) } else { Err(log) }
         });
-        assert!(
-            looks.is_some(),
-            "{point} was not reached (is the server built with --features flamestore/failpoints?):\n{}",
-            server.log()
-        );
         thread::sleep(LOAD_AFTER);
+        load.exceeds(0);
         server.kill();
         running.end();
         let acknowledged = load.acknowledged();
         println!("{point}: killed there after {acknowledged} acknowledged pushes");
-        assert!(acknowledged > 0, "{point}: the load must be real");
 
         server.start_again();
         load.compare(&server, point);
         // The flush that died is done again, beside new pushes.
         let running = load.run(&server);
         thread::sleep(LOAD_AFTER);
+        load.exceeds(acknowledged);
         server.kill();
         running.end();
-        assert!(load.acknowledged() > acknowledged, "{point}: the server takes pushes again");
         server.start_again();
         load.compare(&server, &format!("{point}, second start"));
         server.stop();

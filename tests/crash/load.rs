@@ -8,6 +8,7 @@ use std::thread::{self, JoinHandle};
 use flamestore_clock::{Clock, SystemClock};
 use flamestore_tests::client::{Client, folded};
 use flamestore_tests::server::Server;
+use flamestore_tests::until;
 
 const PUSHERS: usize = 4;
 /// Nanoseconds of CPU that one folded count stands for at 100 Hz.
@@ -63,6 +64,11 @@ impl Load {
 
     pub(super) fn acknowledged(&self) -> usize {
         self.sent().acknowledged.len()
+    }
+
+    /// Waits until more pushes than these are acknowledged.
+    pub(super) fn exceeds(&self, pushes: usize) {
+        until("an acknowledged push", || (self.acknowledged() > pushes).then_some(()).ok_or_else(String::new));
     }
 
     /// Everything acknowledged is answered once; everything else once or not at all.

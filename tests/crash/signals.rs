@@ -3,11 +3,10 @@
 use std::io::Write;
 use std::net::TcpStream;
 use std::process::Command;
-use std::thread;
 use std::time::Duration;
 
 use flamestore_clock::{Clock, SystemClock};
-use flamestore_tests::Server;
+use flamestore_tests::{Server, until};
 
 #[test]
 fn a_second_signal_ends_the_stop_and_nothing_that_was_acknowledged_is_lost() {
@@ -19,10 +18,15 @@ fn a_second_signal_ends_the_stop_and_nothing_that_was_acknowledged_is_lost() {
     let mut slow = TcpStream::connect(server.http()).expect("a connection");
     let head = "POST /ingest?name=slow HTTP/1.1\r\nhost: x\r\ncontent-length: 100\r\n\r\nbegun";
     slow.write_all(head.as_bytes()).expect("a part of a request");
+    let under_way = "pyroscope_inflight_requests{method=\"POST\",route=\"ingest\"} 1";
+    until("the request", || {
+        let metrics = server.client().get("/metrics").expect("metrics");
+        if metrics.lines().any(|line| line == under_way) { Ok(()) } else { Err(metrics) }
+    });
     let asked = clock.monotonic_nanos();
     let done = Command::new("kill").arg(server.pid().to_string()).status().expect("kill runs");
     assert!(done.success());
-    thread::sleep(Duration::from_millis(500));
+    until("the stop", || server.log().contains("msg=\"stopping\"").then_some(()).ok_or_else(|| server.log()));
     assert!(!server.has_ended(), "it waits for what is under way:\n{}", server.log());
     server.stop();
     let took = Duration::from_nanos(clock.monotonic_nanos() - asked);

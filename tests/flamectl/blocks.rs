@@ -5,7 +5,7 @@ use std::path::Path;
 
 use flamestore_clock::{Clock, SystemClock};
 use flamestore_tests::stores::S3;
-use flamestore_tests::{Server, files};
+use flamestore_tests::{Server, files, until};
 use serde_json::{Value, json};
 
 use crate::flamectl::{push, run, run_at};
@@ -173,12 +173,10 @@ fn blocks_in_s3_are_verified_and_compacted_ones_listed_with_the_dead() {
         let storage = storage.iter().map(String::as_str);
         run_at("", &["blocks"].into_iter().chain(args.iter().copied()).chain(storage).collect::<Vec<_>>(), b"")
     };
-    let compacted = (0..400).any(|_| {
-        std::thread::sleep(std::time::Duration::from_millis(50));
+    until("a compacted block", || {
         let rows = rows(&run(&server, &["blocks", "list", "-o", "json"]).json());
-        rows.len() == 1 && rows[0]["level"] == 1
+        (rows.len() == 1 && rows[0]["level"] == 1).then_some(()).ok_or_else(|| format!("{rows:?}\n{}", server.log()))
     });
-    assert!(compacted, "{}", server.log());
     server.stop();
     let all = rows(&bucket(&["list", "--all", "-o", "json"]).json());
     let dead = all.iter().filter(|row| row["state"] == "dead" && row["why"] == "compaction").count();

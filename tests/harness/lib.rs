@@ -10,7 +10,9 @@ pub mod run;
 pub mod server;
 pub mod stores;
 pub mod tools;
+mod until;
 
 pub use client::{Client, folded};
 pub use files::files;
 pub use server::Server;
+pub use until::until;

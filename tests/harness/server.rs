@@ -11,8 +11,8 @@ use tempfile::TempDir;
 
 use crate::client::Client;
 
-/// How long a server may take to say where it listens and that it is ready.
-const START_TRIES: u32 = 600;
+/// How long a server may take to say where it listens and that it is ready: two minutes, for a machine with much else to do.
+const START_TRIES: u32 = 2400;
 const START_PAUSE: Duration = Duration::from_millis(50);
 
 /// A running `flamestore`. Dropping it kills the process and removes its data.

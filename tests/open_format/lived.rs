@@ -1,17 +1,13 @@
 //! A server that has lived: flushed, compacted and dead blocks of two services, and its own account of them.
 
 use std::collections::BTreeMap;
-use std::thread;
-use std::time::Duration;
 
 use flamestore_clock::{Clock, SystemClock};
-use flamestore_tests::Server;
+use flamestore_tests::{Server, until};
 use serde_json::{Value, json};
 
 use crate::flamectl;
 
-const LOOKS: u32 = 400;
-const PAUSE: Duration = Duration::from_millis(50);
 const SERVICES: [&str; 2] = ["other", "shop"];
 
 /// Everything that the server has is between these times.
@@ -49,15 +45,12 @@ pub(crate) fn lived(flags: &[&str]) -> Lived {
 
 /// Waits until one block of level 1 is all that counts.
 pub(crate) fn until_compacted(server: &Server) {
-    for _ in 0..LOOKS {
+    until("a compacted block", || {
         let blocks: Value =
             serde_json::from_str(&server.client().get("/api/v1/blocks").expect("blocks")).expect("JSON");
-        if blocks["blocks"].as_array().is_some_and(|all| all.len() == 1 && all[0]["level"] == 1) {
-            return;
-        }
-        thread::sleep(PAUSE);
-    }
-    panic!("nothing was compacted:\n{}", server.log());
+        let compacted = blocks["blocks"].as_array().is_some_and(|all| all.len() == 1 && all[0]["level"] == 1);
+        compacted.then_some(()).ok_or_else(|| format!("{blocks}\n{}", server.log()))
+    });
 }
 
 impl Lived {

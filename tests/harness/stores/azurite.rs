@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use super::process::Process;
 use super::{BUCKET, installed};
-use crate::run::run;
+use crate::run::{fetch, run};
 use crate::tools;
 
 /// Of `azurite/package.json`.
 const VERSION: &str = "3.35.0";
-const BUILD_LIMIT: Duration = Duration::from_secs(600);
+const BUILD_LIMIT: Duration = Duration::from_secs(1800);
 const RUN_LIMIT: Duration = Duration::from_secs(60);
 /// The account that every Azurite has.
 const ACCOUNT: &str = "devstoreaccount1";
@@ -76,7 +76,7 @@ fn home() -> Option<PathBuf> {
         }
         let mut npm = Command::new("npm");
         npm.args(["ci", "--ignore-scripts", "--no-audit", "--no-fund"]).current_dir(home);
-        run(&mut npm, BUILD_LIMIT);
+        fetch(&mut npm, BUILD_LIMIT);
     }))
 }
 

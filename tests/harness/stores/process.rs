@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::thread;
 use std::time::Duration;
 
@@ -11,6 +12,10 @@ use tempfile::TempDir;
 /// How long a server may take to listen.
 const START_TRIES: u32 = 600;
 const START_PAUSE: Duration = Duration::from_millis(100);
+/// Below the ports that the kernel hands out: between our look and the server's start it would give one of those to any
+/// other test's connection.
+const FIRST_PORT: u16 = 20_000;
+const PORTS: u16 = 12_000;
 
 /// A running server with a directory of its own.
 pub(super) struct Process {
@@ -61,5 +66,10 @@ impl Drop for Process {
 
 /// An address that nobody listens on. For servers that cannot say which port they were given.
 fn free() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a free port")
+    // From a place of this process, because another run of these tests may be looking too.
+    static TAKEN: AtomicU16 = AtomicU16::new(0);
+    let first = std::process::id() as u16 % PORTS;
+    let mut candidates = std::iter::from_fn(|| Some(TAKEN.fetch_add(1, Ordering::Relaxed))).take(PORTS.into());
+    let address = |n: u16| SocketAddr::from(([127, 0, 0, 1], FIRST_PORT + first.wrapping_add(n) % PORTS));
+    candidates.find_map(|n| TcpListener::bind(address(n)).and_then(|l| l.local_addr()).ok()).expect("a free port")
 }

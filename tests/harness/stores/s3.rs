@@ -10,11 +10,11 @@ use tempfile::TempDir;
 
 use super::process::Process;
 use super::{BUCKET, installed};
-use crate::run::run;
+use crate::run::{fetch, run};
 use crate::tools;
 
 const VERSION: &str = "v1.8.0";
-const BUILD_LIMIT: Duration = Duration::from_secs(900);
+const BUILD_LIMIT: Duration = Duration::from_secs(1800);
 const RUN_LIMIT: Duration = Duration::from_secs(60);
 const KEY: &str = "flamestore-test";
 
@@ -103,7 +103,7 @@ fn program() -> Option<PathBuf> {
     }
     let home = installed(&format!("versitygw-{VERSION}"), |bin| {
         let package = format!("github.com/versity/versitygw/cmd/versitygw@{VERSION}");
-        run(Command::new("go").args(["install", &package]).env("GOBIN", bin), BUILD_LIMIT);
+        fetch(Command::new("go").args(["install", &package]).env("GOBIN", bin), BUILD_LIMIT);
     });
     Some(home.join("versitygw"))
 }
