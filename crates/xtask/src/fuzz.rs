@@ -12,6 +12,8 @@ const COVERAGE: &str = "-Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-l
      -Cllvm-args=-sanitizer-coverage-trace-compares -Ccodegen-units=1 --cfg fuzzing";
 const MAX_INPUT_BYTES: u32 = 64 << 10;
 const MAX_RESIDENT_MIB: u32 = 1024;
+/// By the wall clock: a busy machine may take long for what is done in no time.
+const MAX_INPUT_SECONDS: u32 = 30;
 
 /// Every target for `seconds`; a crash fails and leaves its input in `target/fuzz/artifacts`.
 pub(crate) fn run(seconds: u32) -> Result<(), Failure> {
@@ -36,7 +38,11 @@ pub(crate) fn run(seconds: u32) -> Result<(), Failure> {
             .arg(&corpus)
             .arg(home.join("seeds").join(&name))
             .args([format!("-max_total_time={seconds}"), format!("-max_len={MAX_INPUT_BYTES}")])
-            .args([format!("-rss_limit_mb={MAX_RESIDENT_MIB}"), "-timeout=10".into(), "-print_final_stats=1".into()])
+            .args([
+                format!("-rss_limit_mb={MAX_RESIDENT_MIB}"),
+                format!("-timeout={MAX_INPUT_SECONDS}"),
+                "-print_final_stats=1".into(),
+            ])
             .arg(format!("-artifact_prefix={}/", artifacts.display()))
             .output()?;
         let text = String::from_utf8_lossy(&ran.stderr);

@@ -73,7 +73,8 @@ fn load(flags: &[&str]) -> Result<(), Failure> {
 
 fn test() -> Result<(), Failure> {
     shell::build_for_tests()?;
-    cargo(&["test", "--workspace", "--features", "flamestore/failpoints"])
+    // All of them, so that one run tells everything that fails.
+    cargo(&["test", "--workspace", "--features", "flamestore/failpoints", "--no-fail-fast"])
 }
 
 fn check() -> Result<(), Failure> {
