@@ -283,6 +283,10 @@ impl Config {
         for never_zero in [
             "compactor.compaction_interval",
             "compactor.cleanup_interval",
+            "querier.timeout",
+            "server.http_server_read_timeout",
+            "server.http_server_write_timeout",
+            "server.http_server_idle_timeout",
             "runtime_config.period",
             "runtime_config.http_client_timeout",
             "pyroscopedb.enforcement_interval",

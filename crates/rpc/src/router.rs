@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use axum::body::Body;
 use flamestore_clock::{Clock, SystemClock};
-use flamestore_model::Fault;
+use flamestore_model::{Fault, Kind};
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderValue, VARY};
@@ -360,9 +360,25 @@ pub(crate) fn not_found() -> Response<Body> {
     response
 }
 
+/// Below it are pages that take as long as they are asked to.
+const DEBUG_PAGES: &str = "/debug/";
+
 async fn plain(inner: &Inner, request: Request<Body>) -> Response<Body> {
     let gzip = Encoding::accepts_gzip(request.headers());
-    let response = match inner.plain.clone().call(request).await {
+    let limit = inner.longest.filter(|_| !request.uri().path().starts_with(DEBUG_PAGES));
+    let mut plain = inner.plain.clone();
+    let work = plain.call(request);
+    let answer = match limit {
+        None => work.await,
+        Some(limit) => match tokio::time::timeout(limit, work).await {
+            Ok(answer) => answer,
+            Err(_) => {
+                let text = format!("not answered within {} ms, which querier.timeout allows", limit.as_millis());
+                return plain_response(Fault::new(Kind::TimedOut, text));
+            }
+        },
+    };
+    let response = match answer {
         Ok(response) => response,
         Err(never) => match never {},
     };

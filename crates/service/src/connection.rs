@@ -18,6 +18,7 @@ use tower::Service;
 
 use crate::listeners::ListenerConfig;
 use crate::patience::{Abandoned, PatientBody, PatientStream, Serving};
+use crate::unread::Unread;
 
 /// RFC 9113 §3.4.
 const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -73,23 +74,30 @@ where
     });
     // The two kinds of connection have the same methods and no common trait.
     macro_rules! until_stopped {
-        ($connection:expr) => {{
+        ($connection:expr, $idle:expr) => {{
             let mut connection = pin!($connection);
-            tokio::select! {
+            let idle = tokio::select! {
                 biased;
                 result = connection.as_mut() => return result,
-                () = stop.cancelled() => {}
-            }
+                () = stop.cancelled() => false,
+                () = $idle => true,
+            };
             connection.as_mut().graceful_shutdown();
-            connection.await
+            if !idle {
+                return connection.await;
+            }
+            // What waits there was answered long ago, and is not read.
+            tokio::time::timeout(config.keep_alive, connection).await.unwrap_or(Ok(()))
         }};
     }
+    let io = Unread::new(stream, config.unread);
     match version {
         Version::One => {
-            let io = TokioIo::new(PatientStream::new(stream, serving.clone(), config.header_read));
+            let io = TokioIo::new(PatientStream::new(io, serving.clone(), config.header_read));
             let mut builder = http1::Builder::new();
             builder.timer(TokioTimer::new()).header_read_timeout(config.keep_alive);
-            until_stopped!(builder.serve_connection(io, answer))
+            // It finds out itself when it is idle: it then waits for a head.
+            until_stopped!(builder.serve_connection(io, answer), std::future::pending())
         }
         Version::Two => {
             let mut builder = http2::Builder::new(TokioExecutor::new());
@@ -101,7 +109,9 @@ where
                 .max_header_list_size(MAX_HEADER_BYTES)
                 .keep_alive_interval(config.keep_alive / 4)
                 .keep_alive_timeout(config.header_read);
-            until_stopped!(builder.serve_connection(TokioIo::new(stream), answer))
+            // Its pings are answered by machines that have forgotten why: that keeps nobody.
+            let idle = serving.none_for(config.keep_alive);
+            until_stopped!(builder.serve_connection(TokioIo::new(io), answer), idle)
         }
     }
 }

@@ -8,6 +8,7 @@ pub mod ready;
 
 mod connection;
 mod patience;
+mod unread;
 
 pub use listeners::{Behind, Drained, ListenerConfig, Listeners, OpenConnections, SidePort};
 pub use ready::{Condition, Readiness};

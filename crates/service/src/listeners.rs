@@ -32,7 +32,9 @@ pub struct ListenerConfig {
     pub header_read: Duration,
     /// The next piece of a body must come this soon.
     pub body_idle: Duration,
-    /// An idle connection is kept this long.
+    /// Of an answer that waits to be sent, the caller must read something this soon.
+    pub unread: Duration,
+    /// An idle connection is kept this long. One of HTTP/2 may then take as long to read what it was sent before.
     pub keep_alive: Duration,
     /// After the stop, what is being answered may take this long.
     pub drain: Duration,
@@ -64,6 +66,7 @@ impl Default for ListenerConfig {
             max_connections: 10_000,
             header_read: Duration::from_secs(10),
             body_idle: Duration::from_secs(30),
+            unread: Duration::from_secs(30),
             keep_alive: Duration::from_secs(120),
             drain: Duration::from_secs(30),
         }

@@ -12,21 +12,43 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
-use tokio::time::{Instant, Sleep, sleep, sleep_until};
+use tokio::sync::Notify;
+use tokio::time::{Instant, Sleep, sleep, sleep_until, timeout};
+
+use crate::unread::Unread;
 
 /// Requests of a connection that are being answered.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Serving(Arc<AtomicUsize>);
+pub(crate) struct Serving(Arc<Requests>);
+
+#[derive(Debug, Default)]
+struct Requests {
+    under_way: AtomicUsize,
+    /// Told when one begins, and when one ends.
+    changed: Notify,
+}
 
 impl Serving {
     pub(crate) fn one(&self) -> ServingOne {
-        self.0.fetch_add(1, Ordering::Relaxed);
+        self.0.under_way.fetch_add(1, Ordering::Relaxed);
+        self.0.changed.notify_one();
         ServingOne(self.clone())
     }
 
+    /// Comes back when no request was under way for that long. One at a time may wait for it.
+    pub(crate) async fn none_for(&self, patience: Duration) {
+        loop {
+            let changed = self.0.changed.notified();
+            if self.any() {
+                changed.await;
+            } else if timeout(patience, changed).await.is_err() {
+                return;
+            }
+        }
+    }
+
     fn any(&self) -> bool {
-        self.0.load(Ordering::Relaxed) > 0
+        self.0.under_way.load(Ordering::Relaxed) > 0
     }
 }
 
@@ -36,13 +58,15 @@ pub(crate) struct ServingOne(Serving);
 
 impl Drop for ServingOne {
     fn drop(&mut self) {
-        self.0.0.fetch_sub(1, Ordering::Relaxed);
+        let requests = &self.0.0;
+        requests.under_way.fetch_sub(1, Ordering::Relaxed);
+        requests.changed.notify_one();
     }
 }
 
 /// An HTTP/1.1 connection that gives up when a head, once begun, is not whole in time.
 pub(crate) struct PatientStream {
-    stream: TcpStream,
+    stream: Unread,
     serving: Serving,
     patience: Duration,
     /// When the head that has begun must be whole.
@@ -51,7 +75,7 @@ pub(crate) struct PatientStream {
 }
 
 impl PatientStream {
-    pub(crate) fn new(stream: TcpStream, serving: Serving, patience: Duration) -> Self {
+    pub(crate) fn new(stream: Unread, serving: Serving, patience: Duration) -> Self {
         PatientStream { stream, serving, patience, deadline: None, alarm: None }
     }
 }

@@ -11,6 +11,7 @@ mod version;
 
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use flamestore_clock::SystemClock;
 use flamestore_config::{Config, Start, World, load};
@@ -24,6 +25,9 @@ static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 /// Compacting into a remote store is many futures within each other; without optimisation they need more than the usual 2 MiB. What
 /// is not used costs nothing.
 const THREAD_STACK_BYTES: usize = 8 << 20;
+
+/// How long work that nobody waits for any more may hold up the end of the process.
+const LAST_WORK: Duration = Duration::from_secs(1);
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
@@ -59,7 +63,10 @@ fn serve(config: Config) -> Result<(), Fault> {
         .thread_name("flamestore")
         .build()
         .map_err(|e| Fault::internal("the runtime cannot be made").caused_by(e))?;
-    runtime.block_on(process::run(config, clock))
+    let ended = runtime.block_on(process::run(config, clock));
+    // What is left is a replay or a merge that was broken off: it is done again at the next start.
+    runtime.shutdown_timeout(LAST_WORK);
+    ended
 }
 
 fn refused(fault: &Fault) -> ExitCode {

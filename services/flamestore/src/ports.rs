@@ -41,6 +41,7 @@ pub(crate) fn config(config: &Config) -> Result<ListenerConfig, Fault> {
             timeout => timeout,
         },
         body_idle: server.http_read_timeout,
+        unread: server.http_write_timeout,
         keep_alive: server.http_idle_timeout,
         drain: server.graceful_shutdown_timeout,
     })

@@ -129,6 +129,8 @@ pub(crate) async fn run(config: Config, clock: Arc<dyn Clock>) -> Result<(), Fau
     // Before the doors open, so that nobody is told "ready" in between.
     let ready = readiness.condition("store");
     ready.fails("replaying the log");
+    let staying = readiness.condition("process");
+    staying.holds();
     let pages = Pages::new(&config, overrides.clone(), metrics.clone(), clock.clone());
     let front = front(&config, &clock, &observers, &intake, doors, &readiness, pages)?;
 
@@ -181,6 +183,7 @@ pub(crate) async fn run(config: Config, clock: Arc<dyn Clock>) -> Result<(), Fau
         ended = &mut storing => Some(ended),
     };
     tracing::info!("stopping");
+    staying.fails("stopping");
     let stopping = async {
         // Doors first: what was accepted is then all in the store when it flushes.
         tokio::time::sleep(config.shutdown_delay).await;

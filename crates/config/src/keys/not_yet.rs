@@ -10,7 +10,6 @@ const NOT_YET: &[(&str, &str)] = &[
     ("ingester.wal_dir", "the log stands in pyroscopedb.data_path"),
     ("ingester.wal_commit_delay", "a commit waits for nothing but the one before it"),
     ("ingester.flush_concurrency", "blocks are written one at a time"),
-    ("server.http_server_write_timeout", "querier.timeout bounds how long an answer may take"),
     ("server.grpc_server_max_recv_msg_size", "messages are bounded by the limits of their kind"),
     ("server.grpc_server_max_send_msg_size", "messages are bounded by the limits of their kind"),
     ("server.grpc_server_max_concurrent_streams", "streams are bounded by the connection"),

@@ -24,7 +24,7 @@ pub(super) const KEYS: &[Key] = &[
         "server.http-conn-limit",
         Int,
         "0",
-        "Most connections on that port at a time; 0 = no bound.",
+        "Most connections on each port at a time, further ones wait; 0 = 10000.",
     ),
     Key::active(
         "server.grpc_listen_address",
@@ -52,21 +52,21 @@ pub(super) const KEYS: &[Key] = &[
         "server.http-read-timeout",
         Duration,
         "30s",
-        "How long a client may take to send a request.",
+        "How long a client may send nothing of a request that it has begun.",
     ),
     Key::active(
         "server.http_server_read_header_timeout",
         "server.http-read-header-timeout",
         Duration,
         "0s",
-        "How long a client may take to send the headers; 0 = as the whole request.",
+        "How long a client may take to send the headers; 0 = 10s.",
     ),
     Key::active(
         "server.http_server_write_timeout",
         "server.http-write-timeout",
         Duration,
         "30s",
-        "How long answering a request may take; doubled where queries are answered.",
+        "How long a client may read nothing of an answer. How long answering may take is querier.timeout.",
     ),
     Key::active(
         "server.http_server_idle_timeout",

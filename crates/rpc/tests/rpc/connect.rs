@@ -155,7 +155,17 @@ async fn methods_that_only_read_take_a_get() {
 #[tokio::test]
 async fn no_call_takes_longer_than_the_server_allows_whatever_its_caller_does() {
     let routes = tonic::service::Routes::new(SettingsServiceServer::new(Settings));
-    let front = Router::new(routes).longest(Duration::from_millis(5)).build().unwrap();
+    let slow = || axum::routing::get(async || std::future::pending::<()>().await);
+    let brief = || axum::routing::get(async || tokio::time::sleep(Duration::from_millis(20)).await);
+    let plain = axum::Router::new().route("/slow", slow()).route("/debug/brief", brief());
+    let front = Router::new(routes).plain(plain).longest(Duration::from_millis(5)).build().unwrap();
+    let answer = ask(&front, Method::GET, "/slow", &[], "").await;
+    assert_eq!((answer.code(), answer.header("x-flamestore-error")), ((504, "deadline_exceeded".into()), "timed-out"));
+    assert_eq!(
+        ask(&front, Method::GET, "/debug/brief", &[], "").await.status,
+        200,
+        "it takes as long as it is asked to"
+    );
     let path = "/settings.v1.SettingsService/Get";
     for timeout in [&[][..], &[("connect-timeout-ms", "9999999999")]] {
         let answer = ask(&front, Method::POST, path, &[&[JSON], timeout].concat(), "{}").await;
