@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
-use flamestore_model::{Fault, TenantId};
+use flamestore_model::{Fault, Kind, TenantId};
 use flamestore_wal::Recovered;
 use parking_lot::Mutex;
 
@@ -84,6 +84,16 @@ struct Counts {
 }
 
 impl Counts {
+    /// What is damaged is lost, and passed over. What cannot be read now may be read well at the next start: it ends this one,
+    /// since the first flush would take away the log.
+    fn pass_over(&self, fault: Fault) -> Result<(), Fault> {
+        if fault.kind != Kind::Corrupt {
+            return Err(fault);
+        }
+        self.damage(None, &fault);
+        Ok(())
+    }
+
     /// Loud, but no reason to keep everything else from being served.
     fn damage(&self, lsn: Option<u64>, fault: &Fault) {
         self.damaged.fetch_add(1, Ordering::Relaxed);
@@ -110,7 +120,7 @@ fn read(
         let records = match segment.records() {
             Ok(records) => records,
             Err(fault) => {
-                found.damage(None, &fault);
+                found.pass_over(fault)?;
                 continue;
             }
         };
@@ -118,7 +128,7 @@ fn read(
             let record = match record {
                 Ok(record) => record,
                 Err(fault) => {
-                    found.damage(None, &fault);
+                    found.pass_over(fault)?;
                     continue;
                 }
             };
@@ -161,5 +171,32 @@ fn apply(receiver: &Mutex<Receiver<Work>>, found: &Counts) {
             Ok(()) => drop(found.profiles.fetch_add(1, Ordering::Relaxed)),
             Err(fault) => found.damage(Some(lsn), &fault),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use flamestore_clock::{SeededChance, SystemClock};
+    use flamestore_wal::{Silent, Wal, WalOptions};
+
+    #[tokio::test]
+    async fn a_log_that_cannot_be_read_now_is_not_taken_for_a_damaged_one() {
+        let dir = tempfile::tempdir().unwrap();
+        let open = || {
+            let (clock, chance) = (Arc::new(SystemClock::default()), Arc::new(SeededChance::new(1)));
+            let options = WalOptions { segment_bytes: 1, ..WalOptions::default() };
+            Wal::open(dir.path(), options, clock, chance, Arc::new(Silent)).unwrap()
+        };
+        let (wal, _) = open();
+        for _ in 0..3 {
+            wal.append(vec![vec![vec![2; 10].into()]]).await.unwrap();
+        }
+        drop(wal);
+        let (_wal, log) = open();
+        let replay = || replay(&log, &Flushed { committed: HashSet::new(), below: 0 }, &Budget::new(1 << 20), 1);
+        assert_eq!(replay().unwrap().found.damaged, 3, "these are no records of ours");
+        std::fs::remove_file(&log.segments[1].path).unwrap();
+        assert_eq!(replay().map(|_| ()).unwrap_err().kind, Kind::Unavailable);
     }
 }
