@@ -1,9 +1,15 @@
 //! The labels of an upload, checked and put in order.
 
+use std::collections::HashSet;
+
 use flamestore_limits::Limits;
 use flamestore_limits::relabel::relabel;
 use flamestore_model::labels::{is_legacy_name, names};
 use flamestore_model::{Fault, FaultId, Label, Labels, LabelsBuilder};
+
+/// Labels that a client may give one series, before rules drop some of them and whatever the tenant's limit for what is
+/// left: each is looked at several times.
+pub const MAX_CLIENT_LABELS: usize = 1024;
 
 /// The service of uploads that name none.
 pub const UNKNOWN_SERVICE: &str = "unknown_service";
@@ -33,13 +39,21 @@ impl SeriesLabels {
     }
 }
 
-/// Reads the client's pairs: refuses a name that comes twice, sanitises names where the tenant wants that, and names
-/// the service of who named none.
+/// Reads the client's pairs: refuses more than [`MAX_CLIENT_LABELS`] and a name that comes twice, sanitises names where the
+/// tenant wants that, and names the service of who named none.
 pub fn of_series(pairs: &[(String, String)], limits: &Limits) -> Result<SeriesLabels, Fault> {
+    if pairs.len() > MAX_CLIENT_LABELS {
+        let count = pairs.len();
+        return Err(Fault::of(
+            FaultId::TooManyLabels,
+            format!("a series comes with {count} labels; more than {MAX_CLIENT_LABELS} are not looked at: send fewer"),
+        ));
+    }
+    let mut seen = HashSet::with_capacity(pairs.len());
     let mut out = LabelsBuilder::default();
     let mut service_named = false;
-    for (index, (name, value)) in pairs.iter().enumerate() {
-        if pairs[..index].iter().any(|(n, _)| n == name) {
+    for (name, value) in pairs {
+        if !seen.insert(name.as_str()) {
             return Err(Fault::of(
                 FaultId::DuplicateLabel,
                 format!("duplicate label name {name:?}: send each label once"),
@@ -198,6 +212,16 @@ mod tests {
         assert!(named.contains("service_name=\"unknown_service\""), "{named}");
         let empty = series(&[("__name__", "cpu"), ("service_name", " ")], &limits);
         assert_eq!(empty.unwrap_err(), FaultId::NoServiceName);
+    }
+
+    #[test]
+    fn a_name_that_comes_twice_is_refused_and_so_are_more_labels_than_anybody_needs() {
+        let twice = [("__name__", "cpu"), ("a", "x"), ("a", "x")];
+        assert_eq!(series(&twice, &Limits::default()).unwrap_err(), FaultId::DuplicateLabel);
+        // As many as this are refused for being the same, more for being so many: looking at each would take minutes.
+        let many = |count| series(&vec![("a", "x"); count], &Limits::default()).unwrap_err();
+        assert_eq!(many(MAX_CLIENT_LABELS), FaultId::DuplicateLabel);
+        assert_eq!((many(MAX_CLIENT_LABELS + 1), many(1_000_000)), (FaultId::TooManyLabels, FaultId::TooManyLabels));
     }
 
     #[test]
