@@ -8,6 +8,7 @@ mod federation;
 mod frames;
 mod functions;
 mod grafana;
+mod large;
 mod limits;
 mod malformed;
 mod metrics;
