@@ -11,7 +11,7 @@ use flamestore_engine::{Engine, EngineConfig, Parts, Silent};
 use flamestore_model::{Labels, ProfileId, ProfileType, Select, StoredSeries, TenantId, TimeRange, TreeQuery};
 use flamestore_objstore::Bucket;
 use flamestore_pprof::encode::Writer;
-use flamestore_pprof::{NormalizeOptions, Spy};
+use flamestore_pprof::NormalizeOptions;
 
 const TYPE: &str = "process_cpu:cpu:nanoseconds:cpu:nanoseconds";
 const START_NANOS: i64 = 1_763_697_600_000_000_000;
@@ -149,13 +149,7 @@ fn profile(pusher: u64, n: u64, raw: bytes::Bytes) -> PushedProfile {
         profile_id: ProfileId::v7(n, u128::from(pusher) << 60),
         time_nanos: START_NANOS + n as i64 * 15_000_000_000,
         raw,
-        options: NormalizeOptions {
-            max_depth: 0,
-            max_symbol_bytes: 0,
-            max_inflated_bytes: 0,
-            go: true,
-            spy: Spy::Other,
-        },
+        options: NormalizeOptions { go: true, ..NormalizeOptions::default() },
         series: vec![StoredSeries { labels, group: 0, column: 0 }],
         annotations: Vec::new(),
         decoded: None,

@@ -120,6 +120,20 @@ impl Profile {
         std::str::from_utf8(self.bytes_of(s)).unwrap_or("")
     }
 
+    /// What it holds of memory, in bytes.
+    pub fn held_bytes(&self) -> usize {
+        self.text.capacity()
+            + of(&self.sample_types)
+            + of(&self.functions)
+            + of(&self.mappings)
+            + of(&self.locations)
+            + of(&self.lines)
+            + of(&self.samples)
+            + of(&self.sample_locations)
+            + of(&self.values)
+            + of(&self.labels)
+    }
+
     pub fn values_of(&self, row: usize) -> &[i64] {
         let n = self.sample_types.len();
         &self.values[row * n..(row + 1) * n]
@@ -155,6 +169,19 @@ pub struct Normalized {
     /// In the order in which the file first shows them. Every sample is in exactly one.
     pub groups: Vec<Group>,
     pub dropped: Dropped,
+}
+
+impl Normalized {
+    /// What it holds of memory, in bytes.
+    pub fn held_bytes(&self) -> usize {
+        let of_group = |g: &Group| of(&g.labels) + of(&g.rows) + of(&g.span_ids) + of(&g.trace_ids);
+        self.profile.held_bytes() + of(&self.groups) + self.groups.iter().map(of_group).sum::<usize>()
+    }
+}
+
+/// What a column holds of memory, in bytes.
+fn of<T>(column: &Vec<T>) -> usize {
+    column.capacity() * size_of::<T>()
 }
 
 /// Samples that normalising threw away, each counted under the first reason that applies.
@@ -194,8 +221,9 @@ impl fmt::Display for Dropped {
     }
 }
 
-/// How a decoded pprof is normalised. Logged with the profile, so that a replay decides nothing anew.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// How a decoded pprof is normalised; by default without limits and repairs. Logged with the profile, so that a replay
+/// decides nothing anew.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct NormalizeOptions {
     /// Longest stack kept, in locations; longer ones lose their leaf side. Mending Go stacks may make them longer
     /// again, by at most 440 locations. 0: no limit.

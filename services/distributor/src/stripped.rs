@@ -58,7 +58,7 @@ mod tests {
     use flamestore_pprof::{decode, normalize};
 
     fn options_of(spy: Spy) -> NormalizeOptions {
-        NormalizeOptions { max_depth: 0, max_symbol_bytes: 0, max_inflated_bytes: 0, go: true, spy }
+        NormalizeOptions { go: true, spy, ..NormalizeOptions::default() }
     }
 
     #[test]

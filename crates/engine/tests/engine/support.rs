@@ -16,7 +16,7 @@ use flamestore_model::{
 };
 use flamestore_objstore::{Bucket, Faulty, Verdict};
 use flamestore_pprof::encode::{Label, Writer};
-use flamestore_pprof::{NormalizeOptions, Spy};
+use flamestore_pprof::NormalizeOptions;
 use object_store::memory::InMemory;
 use parking_lot::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 
@@ -81,13 +81,7 @@ impl Spec {
             profile_id: id,
             time_nanos: self.time_nanos(),
             raw: w.finish().into(),
-            options: NormalizeOptions {
-                max_depth: 0,
-                max_symbol_bytes: 0,
-                max_inflated_bytes: 0,
-                go: false,
-                spy: Spy::Other,
-            },
+            options: NormalizeOptions::default(),
             series: (0..2).map(|i| StoredSeries { labels: self.labels(i), group: 0, column: i as u32 }).collect(),
             annotations: Vec::new(),
             decoded: None,

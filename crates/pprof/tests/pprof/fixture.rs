@@ -3,10 +3,10 @@
 use std::fmt::Write;
 
 use flamestore_pprof::encode::{Label, Writer};
-use flamestore_pprof::{Group, NO_MAPPING, NormalizeOptions, Normalized, Profile, Spy, decode};
+use flamestore_pprof::{Group, NO_MAPPING, NormalizeOptions, Normalized, Profile, decode};
 
 pub(crate) fn options() -> NormalizeOptions {
-    NormalizeOptions { max_depth: 0, max_symbol_bytes: 0, max_inflated_bytes: 0, go: false, spy: Spy::Other }
+    NormalizeOptions::default()
 }
 
 /// A profile of one sample type from lines `root;…;leaf value key=text …`.

@@ -21,7 +21,7 @@ use flamestore_limits::{Limits, Overrides};
 use flamestore_model::{Labels, ProfileId, ProfileType, Select, StoredSeries, TenantId, TimeRange, TreeQuery};
 use flamestore_objstore::Bucket;
 use flamestore_pprof::encode::Writer;
-use flamestore_pprof::{NormalizeOptions, Spy};
+use flamestore_pprof::NormalizeOptions;
 use futures::TryStreamExt;
 
 use follows::StoreFollows;
@@ -148,13 +148,7 @@ impl World {
                 profile_id: ProfileId::v7((now / 1_000_000) as u64, self.chance.next_u128()),
                 time_nanos: now,
                 raw: w.finish().into(),
-                options: NormalizeOptions {
-                    max_depth: 0,
-                    max_symbol_bytes: 0,
-                    max_inflated_bytes: 0,
-                    go: false,
-                    spy: Spy::Other,
-                },
+                options: NormalizeOptions::default(),
                 series: vec![StoredSeries { labels, group: 0, column: 0 }],
                 annotations: Vec::new(),
                 decoded: None,
