@@ -198,6 +198,12 @@ impl Meta {
         format!("{}/blocks/{}/{file}", self.tenant, self.ulid)
     }
 
+    /// Keys of the files without which the block cannot be read: all but sums that samples can take the place of.
+    pub fn needed_keys(&self) -> impl Iterator<Item = String> {
+        let needed = |file: &&File| Table::ALL.iter().any(|table| table.file() == file.path);
+        self.files.iter().filter(needed).map(|file| self.key(&file.path))
+    }
+
     /// Whether any query can be answered from roll-ups.
     pub(crate) fn has_roll_ups(&self) -> bool {
         let rolled = |rows: &DatasetRows| Resolution::ALL.iter().any(|r| !rows.of(Table::RollUp(*r)).is_none());

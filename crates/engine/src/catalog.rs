@@ -67,7 +67,8 @@ pub(crate) async fn load(
             let block = Block::open(bucket.clone(), tenant.clone(), Arc::new(meta), cache.clone())?;
             Ok::<_, Fault>(Arc::new(block.hiding(hidden)))
         };
-        blocks.blocks = Arc::new(view.live.into_iter().map(open).collect::<Result<_, _>>()?);
+        // What the bucket does not have is read in vain, so that answers say what they lack.
+        blocks.blocks = Arc::new(view.live.into_iter().chain(view.missing).map(open).collect::<Result<_, _>>()?);
         if !blocks.blocks.is_empty() || blocks.partial {
             catalog.blocks.insert(tenant, blocks);
         }

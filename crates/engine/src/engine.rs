@@ -107,6 +107,7 @@ impl Engine {
             ingester,
             wal,
             lately: found.lately,
+            missed: Arc::default(),
             budget,
             state: RwLock::new(state),
             wake_flusher: Notify::new(),
@@ -156,7 +157,7 @@ impl Engine {
     /// Which blocks count now, and what of them was deleted on request: queries that start from now on read these and what
     /// was flushed since, those under way go on with what they have.
     ///
-    /// Snapshots must come in the order in which they were written. Listed blocks must be there.
+    /// Snapshots must come in the order in which they were written.
     pub fn follow(&self, tenant: &TenantId, now: &Snapshot) -> Result<(), Fault> {
         self.started()?.follow(tenant, now)
     }
@@ -164,6 +165,11 @@ impl Engine {
     /// The blocks of a tenant that queries read.
     pub fn block_ids(&self, tenant: &TenantId) -> Vec<Ulid> {
         self.store.get().map(|store| store.block_ids(tenant)).unwrap_or_default()
+    }
+
+    /// The blocks of a tenant of which queries have found something gone since this was last asked.
+    pub fn missed_blocks(&self, tenant: &TenantId) -> Vec<Ulid> {
+        self.store.get().map(|store| store.missed.take(tenant)).unwrap_or_default()
     }
 
     /// The blocks of a tenant that are being written, or may be: what the log has and no block yet.

@@ -15,6 +15,7 @@ mod flushed;
 mod heads;
 mod identity;
 mod lately;
+mod missed;
 mod observe;
 mod push;
 mod record;

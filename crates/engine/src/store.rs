@@ -20,6 +20,7 @@ use crate::epoch::{Epoch, Guard};
 use crate::flushed;
 use crate::heads::TenantHeads;
 use crate::lately::Lately;
+use crate::missed::Missed;
 use crate::observe::{CutReason, Observe, Stats};
 use crate::results::Results;
 
@@ -38,6 +39,7 @@ pub(crate) struct Store {
     pub(crate) ingester: String,
     pub(crate) wal: Wal,
     pub(crate) lately: Lately,
+    pub(crate) missed: Arc<Missed>,
     pub(crate) budget: Arc<Budget>,
     pub(crate) state: RwLock<State>,
     /// Something was cut.
@@ -136,8 +138,8 @@ impl Store {
         let hidden = hidden(now);
         let open =
             |meta: &Meta| Block::open(self.bucket.clone(), tenant.clone(), meta.clone().into(), self.cache.clone());
-        let origins: HashSet<&Origin> =
-            now.blocks.iter().flat_map(Meta::origins).chain(now.dead.iter().flat_map(|d| &d.origins)).collect();
+        let taken = now.dead.iter().flat_map(|d| &d.origins).chain(now.lost.iter().flat_map(|l| &l.origins));
+        let origins: HashSet<&Origin> = now.blocks.iter().flat_map(Meta::origins).chain(taken).collect();
         let counts = |meta: &Meta| {
             let flushed_since = meta.level == 0 && !now.is_dead(meta.ulid) && !origins.contains(&meta.origin);
             flushed_since || now.block(meta.ulid).is_some()

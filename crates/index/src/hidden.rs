@@ -14,10 +14,9 @@ pub fn hidden(snapshot: &Snapshot) -> HashMap<Ulid, Arc<[Hidden]>> {
     let mut by_block: HashMap<Ulid, Vec<Hidden>> = HashMap::new();
     for deletion in &snapshot.deletions {
         let range = TimeRange { from_nanos: deletion.from_nanos, to_nanos: deletion.until_nanos };
+        let Ok(selector) = Selector::parse(&deletion.selector) else { continue };
         for block in &deletion.blocks {
-            if let Ok(selector) = Selector::parse(&deletion.selector) {
-                by_block.entry(*block).or_default().push(Hidden { selector, range });
-            }
+            by_block.entry(*block).or_default().push(Hidden { selector: selector.clone(), range });
         }
     }
     by_block.into_iter().map(|(block, hidden)| (block, hidden.into())).collect()

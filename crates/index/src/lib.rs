@@ -15,6 +15,6 @@ pub mod view;
 
 pub use hidden::hidden;
 pub use request::Request;
-pub use snapshot::{Dead, Deletion, Quarantined, Snapshot, Why};
+pub use snapshot::{Dead, Deletion, Lost, Quarantined, Snapshot, Why};
 pub use store::Index;
 pub use view::View;

@@ -42,7 +42,9 @@ impl Request {
     /// As a list has it that has the blocks in which the profiles still stand.
     pub fn of(deletion: &Deletion, listed: &Snapshot) -> Self {
         let mut origins: BTreeMap<String, BTreeSet<u64>> = BTreeMap::new();
-        for origin in deletion.blocks.iter().filter_map(|id| listed.block(*id)).flat_map(Meta::origins) {
+        let of_lost =
+            listed.lost.iter().filter(|lost| deletion.replaced.contains(&lost.ulid)).flat_map(|lost| &lost.origins);
+        for origin in deletion.blocks.iter().filter_map(|id| listed.block(*id)).flat_map(Meta::origins).chain(of_lost) {
             origins.entry(origin.ingester.clone()).or_default().insert(origin.epoch);
         }
         Request {
@@ -116,11 +118,7 @@ impl Index {
     /// `None`: it is not there, or cannot be read, which is told.
     pub async fn request(&self, listed_in: u64) -> Result<Option<Request>, Fault> {
         let key = self.request_key(listed_in);
-        let read = |json: &[u8]| {
-            sealed::check(json)?;
-            serde_json::from_slice::<Request>(json).map_err(|e| Fault::corrupt("it cannot be read").caused_by(e))
-        };
-        match self.bucket().understand(&key, read).await? {
+        match self.bucket().understand(&key, sealed::open::<Request>).await? {
             Some(Ok(request)) => Ok(Some(request).filter(|r| r.listed_in == listed_in && r.version == VERSION)),
             Some(Err(fault)) => {
                 self.bucket().damaged(&key, &fault.at(&key));

@@ -143,10 +143,7 @@ impl Index {
             Err(fault) if fault.kind == Kind::NotFound => return Ok(0),
             Err(fault) => return Err(fault),
         };
-        let read = sealed::check(&json).and_then(|()| {
-            serde_json::from_slice::<KeptFrom>(&json).map_err(|e| Fault::corrupt("it cannot be read").caused_by(e))
-        });
-        match read {
+        match sealed::open(&json) {
             Ok(KeptFrom { kept_from }) => Ok(kept_from),
             // Of use only where a listing is wrong, and written again with the next trim.
             Err(fault) => {

@@ -30,8 +30,11 @@ pub struct View {
     pub partial: Vec<Ulid>,
     /// Blocks whose `meta.json` cannot be read. What they hold is missing in answers.
     pub unreadable: Vec<(Ulid, Fault)>,
-    /// Blocks that the snapshot lists and the bucket does not have. What they held is missing in answers.
-    pub gone: BTreeSet<Ulid>,
+    /// Blocks that the snapshot lists and the bucket does not have, sorted by id. Readers go on trying them, so that answers
+    /// say what they lack.
+    pub missing: Vec<Meta>,
+    /// Blocks that the snapshot has as lost and that have a `meta.json` again.
+    pub returned: Vec<Meta>,
     /// Why the index had to be made again from the blocks.
     pub damaged: Option<Fault>,
 }
@@ -40,7 +43,13 @@ impl View {
     /// Origins whose profiles are in a block, or were in one that was deleted on purpose.
     pub fn origins(&self) -> impl Iterator<Item = &Origin> {
         let of_dead = self.snapshot.dead.iter().flat_map(|d| &d.origins);
-        self.live.iter().flat_map(Meta::origins).chain(of_dead)
+        let of_lost = self.snapshot.lost.iter().flat_map(|l| &l.origins);
+        self.listed().flat_map(Meta::origins).chain(of_dead).chain(of_lost)
+    }
+
+    /// The blocks that count, with those that the bucket does not have.
+    pub fn listed(&self) -> impl Iterator<Item = &Meta> {
+        self.live.iter().chain(&self.missing)
     }
 }
 
@@ -68,6 +77,7 @@ impl Index {
                     // What was taken away on purpose does not come back. What was compacted may have to.
                     made.dead = older.dead.into_iter().filter(|d| d.why != Why::Compaction).collect();
                     made.quarantined = older.quarantined;
+                    made.lost = older.lost;
                 }
                 // By name, as far as snapshots are kept: no listing is believed.
                 let first = sound.unwrap_or_else(|| seq.saturating_sub(KEEP_SNAPSHOTS as u64));
@@ -123,12 +133,16 @@ impl Index {
             orphans: vec![],
             partial: vec![],
             unreadable: vec![],
-            gone,
+            missing: vec![],
+            returned: vec![],
             damaged,
         };
         let mut unlisted = Vec::new();
         for (id, read) in found {
             match read {
+                // The cleanup looks whether it is whole, and takes it back. What is left of it is left to it.
+                Ok(Some(meta)) if !rebuild && view.snapshot.is_lost(id) => view.returned.push(meta),
+                Ok(None) | Err(_) if view.snapshot.is_lost(id) => {}
                 Ok(Some(meta)) => unlisted.push(meta),
                 // One that was only hoped for is none.
                 Ok(None) if !folders.contains(&id) => {}
@@ -149,27 +163,27 @@ impl Index {
             view.snapshot.deletions = requests.into_values().map(|request| request.over(&view.live)).collect();
             view.snapshot.deletions.sort_by_key(|d| (d.asked_ms, d.id));
             view.snapshot.quarantined.retain(|q| view.live.iter().any(|meta| meta.ulid == q.ulid));
+            let counted: HashSet<&Origin> = view.live.iter().flat_map(Meta::origins).collect();
+            view.snapshot.lost.retain(|lost| lost.origins.iter().all(|origin| !counted.contains(origin)));
         } else {
             // A compacted block counts once it is listed; a flushed one at once, unless it came late and a listed one has its
             // profiles already.
             let listed: HashSet<&Origin> = view.snapshot.blocks.iter().flat_map(Meta::origins).collect();
-            let dead: HashSet<&Origin> = view.snapshot.dead.iter().flat_map(|d| &d.origins).collect();
-            let is_new = |m: &Meta| m.level == 0 && !listed.contains(&m.origin) && !dead.contains(&m.origin);
+            let dead = view.snapshot.dead.iter().flat_map(|d| &d.origins);
+            let taken: HashSet<&Origin> = dead.chain(view.snapshot.lost.iter().flat_map(|l| &l.origins)).collect();
+            let is_new = |m: &Meta| m.level == 0 && !listed.contains(&m.origin) && !taken.contains(&m.origin);
             let (flushed, orphans) = unlisted.into_iter().partition(is_new);
             view.live = flushed;
             view.unlisted = view.live.len();
             view.orphans = orphans;
             for listed in &view.snapshot.blocks {
-                if view.gone.contains(&listed.ulid) {
-                    let (tenant, block) = (self.tenant(), listed.ulid);
-                    tracing::error!(%tenant, %block, "a block that the index lists is gone: what it held is missing");
-                } else {
-                    view.live.push(listed.clone());
-                }
+                let side = if gone.contains(&listed.ulid) { &mut view.missing } else { &mut view.live };
+                side.push(listed.clone());
             }
             view.live.sort_by_key(|m| m.ulid);
         }
-        view.snapshot.blocks = view.live.clone();
+        view.snapshot.blocks = view.listed().cloned().collect();
+        view.snapshot.blocks.sort_by_key(|m| m.ulid);
         Ok(view)
     }
 
@@ -230,7 +244,7 @@ pub(crate) mod tests {
         }
     }
 
-    fn deletion(id: u128, listed_in: u64, blocks: &[u128]) -> Deletion {
+    pub(crate) fn deletion(id: u128, listed_in: u64, blocks: &[u128]) -> Deletion {
         Deletion {
             id: Ulid(id),
             listed_in,
@@ -420,7 +434,9 @@ pub(crate) mod tests {
         assert_eq!(ids(view), [3, 10]);
         // Also what is gone is believed of the object alone.
         w.bucket.delete(&meta_key(w.index.tenant(), Ulid(10))).await.unwrap();
-        assert_eq!(ids(index.view_knowing(known, 4).await.unwrap()), [3]);
+        let view = index.view_knowing(known, 4).await.unwrap();
+        assert_eq!(view.missing.iter().map(|m| m.ulid.0).collect::<Vec<_>>(), [10]);
+        assert_eq!(ids(view), [3]);
     }
 
     #[tokio::test]
@@ -433,7 +449,7 @@ pub(crate) mod tests {
         for n in [1, 2] {
             let killing = |s: &mut Snapshot| {
                 s.kill(a.ulid, Why::Deletion, 5);
-                s.quarantine(Ulid(n), &Fault::corrupt(""), 5);
+                s.quarantine(Ulid(n), &Fault::corrupt(""), 5, None);
                 Ok(())
             };
             w.index.edit(&base, killing).await.unwrap();

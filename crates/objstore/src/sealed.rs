@@ -1,6 +1,7 @@
 //! JSON objects with a checksum as their last field, so that damage is noticed and not read as something else.
 
 use flamestore_model::Fault;
+use serde::de::DeserializeOwned;
 
 const FIELD: &[u8] = b",\"crc32c\":\"";
 const END: &[u8] = b"\"}";
@@ -34,6 +35,12 @@ pub fn check(json: &[u8]) -> Result<(), Fault> {
     Err(Fault::corrupt(format!("its checksum is {found:08x} where {told:?} was written")))
 }
 
+/// The value that an object holds, once its checksum is right.
+pub fn open<T: DeserializeOwned>(json: &[u8]) -> Result<T, Fault> {
+    check(json)?;
+    serde_json::from_slice(json).map_err(|e| Fault::corrupt("it is not the JSON that was expected").caused_by(e))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -50,6 +57,20 @@ mod tests {
             broken[at] ^= 1;
             assert!(check(&broken).is_err(), "byte {at}");
         }
+    }
+
+    #[test]
+    fn what_is_opened_is_sound_and_of_the_right_shape() {
+        #[derive(serde::Deserialize)]
+        struct Small {
+            a: u32,
+        }
+        let sealed = seal(JSON.to_vec());
+        assert_eq!(open::<Small>(&sealed).unwrap().a, 1);
+        let mut broken = sealed;
+        broken[5] ^= 1;
+        assert!(open::<Small>(&broken).is_err_and(|fault| fault.to_string().contains("checksum")));
+        assert!(open::<Vec<u32>>(JSON).is_err());
     }
 
     #[test]

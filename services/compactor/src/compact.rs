@@ -19,11 +19,15 @@ impl Compactor {
         let started = self.parts.clock.monotonic_nanos();
         let mut made = 0;
         loop {
-            let view = self.view(&index).await?;
+            let mut view = self.view(&index).await?;
             let planned = self.jobs(&view);
             if planned.is_empty() {
                 self.parts.observer.planned(tenant, 0, 0);
                 return Ok(made);
+            }
+            if view.unlisted > 0 {
+                // What is listed now tells the commit whether it still counts then.
+                view.snapshot = Box::pin(self.list(&index, &view)).await?;
             }
             let held = Box::pin(self.held(tenant)).await;
             let (free, taken): (Vec<Job>, Vec<Job>) = planned.into_iter().partition(|job| held.is_free(job));
@@ -109,6 +113,9 @@ impl Compactor {
                 if fault.kind == Kind::Corrupt {
                     return Box::pin(self.quarantine(index, view, &job, fault)).await;
                 }
+                if fault.kind == Kind::NotFound {
+                    return Box::pin(self.leave_missing(index, view, &job.sources, fault)).await;
+                }
                 tracing::warn!(
                     target: "compactor", tenant = %index.tenant(), %fault,
                     "compactor: a compaction failed; it is tried again with the next run"
@@ -171,10 +178,10 @@ impl Compactor {
             if made.as_ref().is_some_and(|made| snapshot.block(made.ulid).is_some()) {
                 return Ok(());
             }
-            if let Some(gone) = sources.iter().find(|s| snapshot.is_dead(s.ulid)) {
+            if let Some(gone) = sources.iter().find(|s| snapshot.block(s.ulid).is_none()) {
                 return Err(Fault::new(
                     Kind::Conflict,
-                    format!("block {} was replaced or removed meanwhile: another compactor runs", gone.ulid),
+                    format!("block {} was replaced or removed meanwhile", gone.ulid),
                 ));
             }
             let asked = sources.iter().flat_map(|s| snapshot.deletions_of(s.ulid));
@@ -185,8 +192,6 @@ impl Compactor {
                 ));
             }
             for source in sources {
-                // A flushed block need not be listed yet.
-                snapshot.add(source.clone());
                 snapshot.kill(source.ulid, why, now_ms);
             }
             made.iter().for_each(|made| snapshot.add(made.clone()));
@@ -205,32 +210,32 @@ impl Compactor {
             if self.damage(index.tenant(), meta, job.level).await?.is_some()
                 && let Some(found) = self.damage(index.tenant(), meta, job.level).await?
             {
-                bad.push((meta.ulid, found));
+                bad.push((meta.ulid, found, self.last_written(index.tenant(), meta.ulid).await?));
             }
         }
         if bad.is_empty() {
             return Err(fault);
         }
         let now_ms = self.parts.clock.now_millis();
-        for (block, fault) in &bad {
+        for (block, fault, _) in &bad {
             tracing::error!(
                 target: "compactor", tenant = %index.tenant(), %block, %fault,
-                "compactor: a block cannot be read and is left as it is; restore it from a copy or delete it"
+                "compactor: a block cannot be read and is left as it is; restore its files from a copy, or delete its folder"
             );
             self.parts.observer.corrupt(index.tenant(), fault);
         }
         let edit = |snapshot: &mut Snapshot| {
-            bad.iter().for_each(|(ulid, fault)| snapshot.quarantine(*ulid, fault, now_ms));
+            bad.iter().for_each(|(ulid, fault, written_ms)| snapshot.quarantine(*ulid, fault, now_ms, *written_ms));
             Ok(())
         };
         self.edit(index, view, edit).await.map(drop)
     }
 
-    /// Why a block cannot be read, if it cannot.
+    /// Why a block cannot be read, if it cannot: damaged or gone.
     async fn damage(&self, tenant: &TenantId, meta: &Meta, level: u32) -> Result<Option<Fault>, Fault> {
         let block = self.open(tenant, meta)?;
         match self.merge(&[block], tenant, level, &BTreeSet::new()).await {
-            Err(found) if found.kind == Kind::Corrupt => Ok(Some(found)),
+            Err(found) if matches!(found.kind, Kind::Corrupt | Kind::NotFound) => Ok(Some(found)),
             Err(other) => Err(other),
             Ok(_) => Ok(None),
         }

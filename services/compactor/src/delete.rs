@@ -92,7 +92,7 @@ impl Compactor {
         self.parts.flusher.flush().await?;
         let index = self.index(tenant);
         let view = self.view(&index).await?;
-        let touched: Vec<Ulid> = view.live.iter().filter(|b| b.range().overlaps(range)).map(|b| b.ulid).collect();
+        let touched: Vec<Ulid> = view.listed().filter(|b| b.range().overlaps(range)).map(|b| b.ulid).collect();
         let asked_ms = self.parts.clock.now_millis();
         let numbers = [from_ms.to_le_bytes(), until_ms.to_le_bytes(), self.parts.chance.next_u64().to_le_bytes()];
         let blocks: Vec<u8> = touched.iter().flat_map(|b| b.0.to_le_bytes()).collect();
@@ -127,6 +127,9 @@ impl Compactor {
                         "block {gone} was compacted meanwhile: send the request again"
                     )));
                 }
+                // Should one of them come back, nothing of it that was deleted does.
+                let lost = snapshot.lost.iter().filter(|lost| lost.range().overlaps(range));
+                deletion.replaced = lost.map(|lost| lost.ulid).collect();
                 deletion.listed_in = snapshot.seq + 1;
                 snapshot.deletions.push(deletion.clone());
                 Ok(())
@@ -176,6 +179,10 @@ impl Compactor {
 
 /// Receipts that nobody will ask for any more.
 pub(crate) fn old(snapshot: &Snapshot, now_ms: i64) -> Vec<(Ulid, u64)> {
-    let old = |d: &&Deletion| d.asked_ms < now_ms - KEEP_RECEIPTS_MS && Receipt::of(d, snapshot).state == State::Done;
+    // What was deleted of a lost block is hidden again when it comes back.
+    let needed = |d: &Deletion| d.replaced.iter().any(|b| snapshot.is_lost(*b));
+    let old = |d: &&Deletion| {
+        d.asked_ms < now_ms - KEEP_RECEIPTS_MS && Receipt::of(d, snapshot).state == State::Done && !needed(d)
+    };
     snapshot.deletions.iter().filter(old).map(|d| (d.id, d.listed_in)).collect()
 }

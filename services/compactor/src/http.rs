@@ -1,6 +1,7 @@
 //! For operators: `/api/v1/blocks` and `/api/v1/retention/plan` say what there is and what goes next, `/api/v1/delete`
 //! deletes.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,11 +9,11 @@ use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{get, post};
 use axum::{Json, Router};
-use flamestore_block::Meta;
+use flamestore_block::{Meta, Ulid};
 use flamestore_compaction::going;
-use flamestore_index::{Dead, View};
+use flamestore_index::{Dead, Lost, Snapshot};
 use flamestore_model::{Fault, Kind, TenantId};
 use flamestore_rpc::{Tenants, plain_response};
 use serde::{Deserialize, Serialize};
@@ -23,6 +24,7 @@ use crate::run::Compactor;
 pub fn routes(compactor: Arc<Compactor>) -> Router {
     Router::new()
         .route("/api/v1/blocks", get(blocks))
+        .route("/api/v1/blocks/{id}/release", post(release))
         .route("/api/v1/retention/plan", get(retention_plan))
         .route("/api/v1/delete", get(deletions).post(delete))
         .route("/api/v1/delete/{id}", get(deletion))
@@ -47,6 +49,21 @@ struct BlockRow {
     /// Why compaction leaves it alone.
     #[serde(skip_serializing_if = "Option::is_none")]
     quarantined: Option<String>,
+}
+
+/// A block that the bucket has lost. Times are Unix milliseconds.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct LostRow {
+    block: String,
+    lost_at_ms: i64,
+    /// What is gone of it.
+    why: String,
+    level: u32,
+    min_time_ms: i64,
+    max_time_ms: i64,
+    profiles: u64,
+    bytes: u64,
 }
 
 /// A block that goes, or whose bytes go.
@@ -94,10 +111,20 @@ async fn blocks(State(compactor): State<Arc<Compactor>>, tenants: Tenants) -> Re
     let found = async {
         let tenant = tenants.single()?;
         let view = compactor.view(&compactor.index(tenant)).await?;
-        Ok::<_, Fault>(view.live.iter().map(|meta| row(meta, &view)).collect::<Vec<_>>())
+        // All of them: those that the bucket does not have, too.
+        let listed: Vec<_> = view.snapshot.blocks.iter().map(|meta| row(meta, &view.snapshot)).collect();
+        let lost: Vec<_> = view.snapshot.lost.iter().map(lost_row).collect();
+        Ok::<_, Fault>(serde_json::json!({ "blocks": listed, "lost": lost }))
     };
     match found.await {
-        Ok(rows) => Json(serde_json::json!({ "blocks": rows })).into_response(),
+        Ok(rows) => Json(rows).into_response(),
+        Err(fault) => plain_response(fault).into_response(),
+    }
+}
+
+async fn release(State(compactor): State<Arc<Compactor>>, tenants: Tenants, Path(id): Path<String>) -> Response {
+    match async { compactor.release_block(tenants.single()?, &id).await }.await {
+        Ok(()) => Json(serde_json::json!({ "released": id })).into_response(),
         Err(fault) => plain_response(fault).into_response(),
     }
 }
@@ -153,7 +180,7 @@ async fn deletion(State(compactor): State<Arc<Compactor>>, tenants: Tenants, Pat
     }
 }
 
-fn row(meta: &Meta, view: &View) -> BlockRow {
+fn row(meta: &Meta, snapshot: &Snapshot) -> BlockRow {
     BlockRow {
         block: meta.ulid.to_string(),
         level: meta.level,
@@ -165,7 +192,20 @@ fn row(meta: &Meta, view: &View) -> BlockRow {
         samples: meta.stats.samples,
         bytes: meta.stats.bytes,
         sources: meta.sources.iter().map(ToString::to_string).collect(),
-        quarantined: view.snapshot.quarantined.iter().find(|q| q.ulid == meta.ulid).map(|q| q.fault.clone()),
+        quarantined: snapshot.quarantined.iter().find(|q| q.ulid == meta.ulid).map(|q| q.fault.clone()),
+    }
+}
+
+fn lost_row(lost: &Lost) -> LostRow {
+    LostRow {
+        block: lost.ulid.to_string(),
+        lost_at_ms: lost.lost_ms,
+        why: lost.fault.clone(),
+        level: lost.level,
+        min_time_ms: lost.min_time_nanos / 1_000_000,
+        max_time_ms: lost.max_time_nanos / 1_000_000,
+        profiles: lost.profiles,
+        bytes: lost.bytes,
     }
 }
 
@@ -178,14 +218,37 @@ async fn retention_plan(State(compactor): State<Arc<Compactor>>, tenants: Tenant
 }
 
 impl Compactor {
+    /// Lets compaction try a block again that it has left alone.
+    async fn release_block(&self, tenant: &TenantId, id: &str) -> Result<(), Fault> {
+        let none = || {
+            let told = format!("no block {id:?} is quarantined: GET /api/v1/blocks names those that are");
+            Fault::new(Kind::NotFound, told)
+        };
+        let block = Ulid::parse(id).ok_or_else(none)?;
+        let index = self.index(tenant);
+        let view = self.view(&index).await?;
+        if !view.snapshot.is_quarantined(block) {
+            return Err(none());
+        }
+        let release = |snapshot: &mut Snapshot| {
+            snapshot.release(block);
+            Ok(())
+        };
+        self.edit(&index, &view, release).await?;
+        tracing::info!(target: "compactor", %tenant, %block, "compactor: a block was released from quarantine on request");
+        Ok(())
+    }
+
     async fn retention_plan(&self, tenant: &TenantId) -> Result<Plan, Fault> {
         let view = self.view(&self.index(tenant)).await?;
         let limits = self.parts.overrides.of(tenant);
         let rules = self.rules(&limits);
         let (now_ms, delay) = (self.parts.clock.now_millis(), millis(self.config.deletion_delay));
-        let due = going(&view.live, &rules);
+        let listed = &view.snapshot.blocks;
+        let due = going(listed, &rules);
+        let goes: BTreeSet<Ulid> = due.iter().map(|g| g.ulid).collect();
         let retention = limits.retention();
-        let mut rest: Vec<&Meta> = view.live.iter().filter(|b| due.iter().all(|g| g.ulid != b.ulid)).collect();
+        let mut rest: Vec<&Meta> = listed.iter().filter(|b| !goes.contains(&b.ulid)).collect();
         rest.sort_by_key(|b| (b.max_time_nanos, b.ulid));
         let next = retention.map(|keep| {
             rest.iter().take(MAX_NEXT).map(move |meta| {
@@ -215,7 +278,7 @@ impl Compactor {
             max_bytes: rules.max_bytes,
             deletion_delay_seconds: self.config.deletion_delay.as_secs(),
             cleanup_interval_seconds: self.config.cleanup_interval.as_secs(),
-            total_bytes: view.live.iter().map(|b| b.stats.bytes).sum(),
+            total_bytes: listed.iter().map(|b| b.stats.bytes).sum(),
             due: due
                 .iter()
                 .map(|g| GoingRow {

@@ -264,11 +264,7 @@ impl Compactor {
     /// `None`: it is not there, or cannot be read, which is told.
     async fn turn(&self, tenant: &TenantId, job: Ulid, turn: u64) -> Result<Option<Turn>, Fault> {
         let key = key(tenant, job, turn);
-        let read = |json: &[u8]| {
-            sealed::check(json)?;
-            serde_json::from_slice::<Turn>(json).map_err(|e| Fault::corrupt("it cannot be read").caused_by(e))
-        };
-        match self.parts.bucket.understand(&key, read).await? {
+        match self.parts.bucket.understand(&key, sealed::open::<Turn>).await? {
             Some(Ok(found)) => Ok(Some(found).filter(|f| f.job == job && f.version == VERSION)),
             Some(Err(fault)) => {
                 let fault = fault.at(&key);

@@ -11,6 +11,7 @@ pub mod delete;
 pub mod disk;
 pub mod http;
 pub mod lease;
+pub mod lost;
 pub mod observe;
 pub mod retain;
 pub mod run;

@@ -11,7 +11,7 @@ use flamestore_model::{Fault, TenantId};
 /// Reads blocks, and is told which ones count.
 pub trait Follow: Send + Sync {
     /// From now on the blocks that this lists count, without what it says was deleted from them, and what was flushed since.
-    /// Told after it has become so in the bucket, in the order of the snapshots; listed blocks that are gone are left out.
+    /// Told after it has become so in the bucket, in the order of the snapshots. Listed blocks may be gone.
     fn follow(&self, tenant: &TenantId, now: &Snapshot);
 }
 
@@ -31,6 +31,11 @@ pub trait Flush: Send + Sync {
         Vec::new()
     }
 
+    /// Blocks of a tenant of which queries have found something gone, since this was last asked.
+    fn missed(&self, _tenant: &TenantId) -> Vec<Ulid> {
+        Vec::new()
+    }
+
     /// What it is called, in this process and the ones after it on the same disk, and nowhere else.
     fn name(&self) -> Option<String> {
         None
@@ -40,7 +45,7 @@ pub trait Flush: Send + Sync {
 /// What a tenant has now.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Counted {
-    /// Blocks that count, by level.
+    /// Blocks that count, by level; of levels without blocks, too.
     pub by_level: Vec<(u32, usize)>,
     /// Blocks that wait for the deletion delay.
     pub marked: usize,
@@ -48,6 +53,8 @@ pub struct Counted {
     pub partial: usize,
     /// Blocks that cannot be read.
     pub quarantined: usize,
+    /// Blocks that the bucket has lost.
+    pub lost: usize,
     /// Since the last profile of the oldest block that was never compacted. Zero: there is none.
     pub oldest_uncompacted: Duration,
     /// Number and size of the latest snapshot of the index.

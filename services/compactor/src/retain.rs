@@ -2,7 +2,7 @@
 
 use flamestore_block::{Meta, Ulid};
 use flamestore_compaction::{Going, Rules, going};
-use flamestore_index::{Index, View};
+use flamestore_index::{Index, Snapshot, View};
 use flamestore_limits::Limits;
 use flamestore_model::{Fault, TenantId};
 
@@ -21,7 +21,8 @@ impl Compactor {
     /// Marks what is too old or too much: hidden from queries now, deleted after the delay.
     pub(crate) async fn retain(&self, index: &Index, view: &View) -> Result<(), Fault> {
         let rules = self.rules(&self.parts.overrides.of(index.tenant()));
-        let going = going(&view.live, &rules);
+        let listed: Vec<Meta> = view.listed().cloned().collect();
+        let going = going(&listed, &rules);
         if !going.is_empty() {
             self.mark(index, view, &going).await?;
         }
@@ -57,7 +58,8 @@ impl Compactor {
     }
 
     /// Makes room on a full disk: bytes that are marked already go first, then the oldest blocks of all tenants. They go at
-    /// once, before the index says so, because a full disk takes no new index.
+    /// once, before the index says so, because a full disk takes no new index. What one tenant or one block cannot do keeps no
+    /// other from it; the last fault is returned.
     pub async fn make_room(&self) -> Result<(), Fault> {
         let Some(rules) = self.config.disk.as_ref().filter(|_| self.config.cleanup_enabled) else { return Ok(()) };
         let mut missing = disk::missing(self.parts.disk.space(&rules.dir)?, rules);
@@ -69,29 +71,45 @@ impl Compactor {
             "compactor: retention: the disk is nearly full, deleting the oldest blocks \
              (pyroscopedb.retention_policy_min_free_disk_gb, pyroscopedb.retention_policy_min_disk_available_percentage)"
         );
+        let mut last = Ok(());
         let mut all: Vec<(Index, View)> = Vec::new();
         for tenant in self.tenants().await? {
             let index = self.index(&tenant);
-            let view = self.view(&index).await?;
-            missing = missing.saturating_sub(self.sweep(&index, &view, true).await?);
-            all.push((index, view));
+            match self.view(&index).await {
+                Ok(view) => {
+                    let (freed, swept) = self.sweep(&index, &view, true).await;
+                    missing = missing.saturating_sub(freed);
+                    last = last.and(swept);
+                    all.push((index, view));
+                }
+                Err(fault) => last = Err(fault),
+            }
         }
         let blocks: Vec<Meta> = all.iter().flat_map(|(_, view)| view.live.iter().cloned()).collect();
         let going = going(&blocks, &Rules { free_bytes: missing, ..Rules::default() });
         for (index, view) in &all {
             let mine: Vec<Going> =
-                going.iter().filter(|g| view.live.iter().any(|b| b.ulid == g.ulid)).copied().collect();
+                going.iter().filter(|g| view.live.binary_search_by_key(&g.ulid, |b| b.ulid).is_ok()).copied().collect();
             if mine.is_empty() {
                 continue;
             }
             self.told(index.tenant(), &mine);
-            self.leave_out(index, view, &mine).await?;
-            for gone in &mine {
-                self.delete_block(index.tenant(), gone.ulid).await?;
-            }
-            self.mark_deleted(index, view, &mine).await?;
+            last = last.and(self.delete_at_once(index, view, &mine).await);
         }
-        Ok(())
+        last
+    }
+
+    async fn delete_at_once(&self, index: &Index, view: &View, going: &[Going]) -> Result<(), Fault> {
+        self.leave_out(index, view, going).await?;
+        let mut last = Ok(());
+        let mut deleted = Vec::new();
+        for gone in going {
+            match self.delete_block(index.tenant(), gone.ulid).await {
+                Ok(()) => deleted.push(gone.ulid),
+                Err(fault) => last = Err(fault),
+            }
+        }
+        last.and(self.mark_gone(index, view, going, &deleted).await)
     }
 
     /// Whoever reads blocks leaves these out, though the index still has them.
@@ -103,18 +121,20 @@ impl Compactor {
         for gone in going {
             now.kill(gone.ulid, gone.why, 0);
         }
-        self.tell(index, view, now);
+        self.parts.follower.follow(index.tenant(), &now);
         Ok(())
     }
 
-    /// The index forgets blocks whose bytes are gone.
-    async fn mark_deleted(&self, index: &Index, view: &View, gone: &[Going]) -> Result<(), Fault> {
-        let gone: Vec<Ulid> = gone.iter().map(|g| g.ulid).collect();
-        let edit = |snapshot: &mut flamestore_index::Snapshot| {
-            for ulid in &gone {
-                snapshot.kill(*ulid, flamestore_index::Why::Disk, 0);
+    /// Marks what went to make room. What is deleted stays on the list of the dead for the deletion delay, without bytes: whoever
+    /// has seen it a while ago must not list it again.
+    async fn mark_gone(&self, index: &Index, view: &View, going: &[Going], deleted: &[Ulid]) -> Result<(), Fault> {
+        let now_ms = self.parts.clock.now_millis();
+        let edit = |snapshot: &mut Snapshot| {
+            view.live.iter().for_each(|meta| snapshot.add(meta.clone()));
+            for gone in going {
+                snapshot.kill(gone.ulid, gone.why, now_ms);
             }
-            snapshot.dead.retain(|d| !gone.contains(&d.ulid));
+            snapshot.dead.iter_mut().filter(|d| deleted.contains(&d.ulid)).for_each(|d| d.bytes = 0);
             Ok(())
         };
         self.edit(index, view, edit).await.map(drop)

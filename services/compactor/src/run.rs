@@ -144,10 +144,11 @@ impl Compactor {
         let view = self.view(&index).await?;
         Box::pin(self.publish(&index, &view)).await?;
         self.retain(&index, &view).await?;
+        let watched = Box::pin(self.watch(&index, &view)).await;
         let view = self.view(&index).await?;
         // What one of these cannot do keeps no other from its work.
         let requests = Box::pin(self.keep_requests(&index, &view)).await;
-        let swept = self.sweep(&index, &view, false).await;
+        let (_, swept) = self.sweep(&index, &view, false).await;
         let delay = self.parts.overrides.of(tenant).compactor_partial_block_deletion_delay;
         let orphans = match delay.enabled() {
             Some(delay) => Box::pin(self.sweep_orphans(&index, &view, delay)).await,
@@ -156,7 +157,7 @@ impl Compactor {
         let leases = Box::pin(self.sweep_leases(tenant)).await;
         let trimmed = index.trim().await;
         self.count(tenant, &view);
-        requests.and(swept.map(drop)).and(orphans).and(leases.map(drop)).and(trimmed.map(drop))
+        watched.and(requests).and(swept).and(orphans).and(leases.map(drop)).and(trimmed.map(drop))
     }
 
     /// Lists what was flushed since the last snapshot, so that a start finds it whatever a listing shows; writes a sound
@@ -174,6 +175,15 @@ impl Compactor {
         self.edit(index, view, edit).await.map(drop)
     }
 
+    /// Lists what was flushed since the last snapshot. Returns the list.
+    pub(crate) async fn list(&self, index: &Index, view: &View) -> Result<Snapshot, Fault> {
+        let edit = |snapshot: &mut Snapshot| {
+            view.live.iter().for_each(|meta| snapshot.add(meta.clone()));
+            Ok(())
+        };
+        self.edit(index, view, edit).await
+    }
+
     /// Changes the index, and tells whoever follows what it says now.
     pub(crate) async fn edit(
         &self,
@@ -183,18 +193,13 @@ impl Compactor {
     ) -> Result<Snapshot, Fault> {
         let _in_order = self.telling.lock().await;
         let edited = Box::pin(index.edit(&view.snapshot, change)).await?;
-        self.tell(index, view, edited.clone());
+        self.parts.follower.follow(index.tenant(), &edited);
         Ok(edited)
     }
 
-    /// Only while `telling` is held.
-    pub(crate) fn tell(&self, index: &Index, view: &View, mut now: Snapshot) {
-        now.blocks.retain(|meta| !view.gone.contains(&meta.ulid));
-        self.parts.follower.follow(index.tenant(), &now);
-    }
-
     fn count(&self, tenant: &TenantId, view: &View) {
-        let mut by_level: BTreeMap<u32, usize> = BTreeMap::new();
+        let levels = 0..=u32::try_from(self.config.plan.ranges.len()).unwrap_or(0);
+        let mut by_level: BTreeMap<u32, usize> = levels.map(|level| (level, 0)).collect();
         view.live.iter().for_each(|b| *by_level.entry(b.level).or_default() += 1);
         let now = self.parts.clock.now_nanos();
         let oldest = view.live.iter().filter(|b| b.level == 0).map(|b| b.max_time_nanos).min().unwrap_or(now);
@@ -203,6 +208,7 @@ impl Compactor {
             marked: view.snapshot.dead.len(),
             partial: view.partial.len(),
             quarantined: view.snapshot.quarantined.len(),
+            lost: view.snapshot.lost.len(),
             oldest_uncompacted: Duration::from_nanos(u64::try_from(now.saturating_sub(oldest)).unwrap_or(0)),
             index_seq: view.snapshot.seq,
             index_bytes: view.bytes,
@@ -230,8 +236,8 @@ impl Compactor {
         let names = self.parts.bucket.list_dirs("").await?;
         let mut tenants = Vec::new();
         for tenant in names.iter().filter_map(|name| TenantId::parse(name).ok()) {
-            // Other things of ours have folders beside the tenants'.
-            if !self.parts.bucket.list_dirs(&format!("{tenant}/blocks")).await?.is_empty() {
+            // Other things of ours have folders beside the tenants'. Where all blocks are gone, the index may not know yet.
+            if self.parts.bucket.list_dirs(tenant.as_str()).await?.iter().any(|dir| dir == "blocks" || dir == "index") {
                 tenants.push(tenant);
             }
         }

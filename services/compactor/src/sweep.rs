@@ -1,5 +1,6 @@
 //! Deleting bytes: of marked blocks, of compactions that did not come to their end, of uploads that died.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use flamestore_block::meta::meta_key;
@@ -14,14 +15,15 @@ use crate::run::Compactor;
 const MAX_OBJECTS: usize = 64;
 
 impl Compactor {
-    /// Deletes the bytes of marked blocks whose delay is over, or of all of them with `at_once`. Returns the bytes.
-    pub(crate) async fn sweep(&self, index: &Index, view: &View, at_once: bool) -> Result<u64, Fault> {
+    /// Deletes the bytes of marked blocks whose delay is over, or of all that have some with `at_once`. Returns how many bytes,
+    /// and the last fault, if there was one.
+    pub(crate) async fn sweep(&self, index: &Index, view: &View, at_once: bool) -> (u64, Result<(), Fault>) {
         let now_ms = self.parts.clock.now_millis();
         let delay = i64::try_from(self.config.deletion_delay.as_millis()).unwrap_or(i64::MAX);
-        let due = |dead: &&Dead| at_once || dead.marked_ms.saturating_add(delay) <= now_ms;
-        let mut gone = Vec::new();
+        let due = |dead: &&Dead| (at_once && dead.bytes > 0) || dead.marked_ms.saturating_add(delay) <= now_ms;
+        let mut gone = BTreeSet::new();
         let mut bytes = 0;
-        let mut failed = None;
+        let mut last = Ok(());
         for dead in view.snapshot.dead.iter().filter(due) {
             tracing::info!(
                 target: "compactor", tenant = %index.tenant(), block = %dead.ulid, why = dead.why.as_str(),
@@ -29,11 +31,11 @@ impl Compactor {
             );
             match self.delete_block(index.tenant(), dead.ulid).await {
                 Ok(()) => {
-                    gone.push(dead.ulid);
+                    gone.insert(dead.ulid);
                     bytes += dead.bytes;
                 }
                 // One that cannot be deleted keeps no other.
-                Err(fault) => failed = Some(fault),
+                Err(fault) => last = Err(fault),
             }
         }
         if !gone.is_empty() {
@@ -42,9 +44,9 @@ impl Compactor {
                 snapshot.dead.retain(|d| !gone.contains(&d.ulid));
                 Ok(())
             };
-            self.edit(index, view, forget).await?;
+            last = last.and(self.edit(index, view, forget).await.map(drop));
         }
-        failed.map_or(Ok(bytes), Err)
+        (bytes, last)
     }
 
     /// Deletes what no index lists and nobody can still be writing, or about to list.
@@ -84,7 +86,7 @@ impl Compactor {
     }
 
     /// `None`: there is nothing.
-    async fn last_written(&self, tenant: &TenantId, ulid: Ulid) -> Result<Option<i64>, Fault> {
+    pub(crate) async fn last_written(&self, tenant: &TenantId, ulid: Ulid) -> Result<Option<i64>, Fault> {
         let objects: Vec<_> = self.parts.bucket.list(&folder(tenant, ulid)).try_collect().await?;
         Ok(objects.iter().map(|o| o.modified_ms).max())
     }

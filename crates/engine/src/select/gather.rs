@@ -15,6 +15,7 @@ use futures::future::BoxFuture;
 use tokio::sync::Semaphore;
 
 use crate::heads::TenantHeads;
+use crate::missed::Missed;
 use crate::observe::Observe;
 use crate::push::blocking;
 use crate::results::{Key, Look, Results, Turn};
@@ -58,6 +59,7 @@ struct Reading<G: Gather> {
     account: Arc<Account>,
     results: Arc<Results>,
     observer: Arc<dyn Observe>,
+    missed: Arc<Missed>,
     max_bytes: usize,
     parallel: usize,
     /// For blocks that are read at the same time.
@@ -95,6 +97,7 @@ impl<G: Gather> Reading<G> {
             account,
             results: store.results.clone(),
             observer: store.observer.clone(),
+            missed: store.missed.clone(),
             max_bytes: store.config.max_merge_bytes,
             parallel,
             turns: Semaphore::new(parallel),
@@ -230,6 +233,9 @@ impl<G: Gather> Reading<G> {
                 let tenant = &self.tenant;
                 tracing::error!(%tenant, %fault, "a block cannot be read: the answer is partial");
                 self.observer.unreadable(tenant, &fault);
+                if fault.kind == Kind::NotFound {
+                    self.missed.note(tenant, block.meta().ulid);
+                }
                 Ok(Sum { value: None, partial: true })
             }
             Err(fault) => Err(fault),

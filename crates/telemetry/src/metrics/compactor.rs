@@ -48,6 +48,7 @@ pub struct CompactorMetrics {
     /// By tenant.
     pub corrupt_objects_total: CounterBy<1>,
     pub quarantined_blocks: GaugeBy<1>,
+    pub lost_blocks: GaugeBy<1>,
     pub oldest_uncompacted_block_age_seconds: GaugeF64By<1>,
     pub index_seq: GaugeBy<1>,
     pub index_bytes: GaugeBy<1>,
@@ -164,6 +165,11 @@ impl CompactorMetrics {
             quarantined_blocks: r.gauge_by(
                 "flamestore_compactor_quarantined_blocks",
                 "Blocks that cannot be read and are left alone",
+                ["tenant"],
+            ),
+            lost_blocks: r.gauge_by(
+                "flamestore_compactor_lost_blocks",
+                "Blocks of the last 30 days that the bucket has lost: answers go on without them",
                 ["tenant"],
             ),
             oldest_uncompacted_block_age_seconds: r.gauge_f64_by(

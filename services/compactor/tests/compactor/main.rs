@@ -4,6 +4,7 @@ mod damage;
 #[path = "../shared/follows.rs"]
 mod follows;
 mod leases;
+mod lost;
 mod same;
 mod sim;
 mod support;

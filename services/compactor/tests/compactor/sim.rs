@@ -12,7 +12,9 @@ use flamestore_model::TimeRange;
 use futures::TryStreamExt;
 
 use flamestore_compactor::delete::State;
+use flamestore_compactor::lost::CONFIRMED;
 
+use crate::same::live;
 use crate::support::{Struck, World, runtime, tenant_of};
 
 const SEEDS: u64 = 200;
@@ -76,8 +78,64 @@ impl World {
         }
     }
 
-    async fn step(&mut self) {
-        match self.below(17) {
+    /// Somebody deletes objects of a block by hand, and puts them back when they are missed; meanwhile life goes on. Nothing is
+    /// answered that must not be, and in the end nothing is missing.
+    async fn bereave(&mut self, when: &str) {
+        let tenant = self.below(2) as u8;
+        self.compactor().clean_all().await.unwrap();
+        let blocks = live(self, tenant).await;
+        if blocks.is_empty() {
+            return;
+        }
+        let block = &blocks[self.below(blocks.len() as u64) as usize];
+        let folder = format!("{}/blocks/{}", tenant_of(tenant), block.ulid);
+        let mut keys: Vec<String> = self.bucket.list(&folder).map_ok(|o| o.key).try_collect().await.unwrap();
+        keys.sort();
+        if self.below(2) == 0 {
+            keys = vec![keys.swap_remove(self.below(keys.len() as u64) as usize)];
+        }
+        let mut kept = Vec::new();
+        for key in keys {
+            kept.push((key.clone(), self.bucket.get(&key).await.unwrap()));
+            self.bucket.delete(&key).await.unwrap();
+        }
+        self.struck.bereft.fetch_add(1, SeqCst);
+        for _ in 0..self.below(9) {
+            match self.below(8) {
+                0 => self.push().await,
+                1 => self.engine().flush().await.unwrap(),
+                2 => drop(self.compactor().compact_all().await),
+                3 => self.crash().await,
+                4 => self.delete().await,
+                5 => self.weather().await,
+                _ => self.compactor().clean_all().await.unwrap(),
+            }
+            self.clock.advance(Duration::from_secs(1));
+            for t in 0..2 {
+                for (id, value) in self.answered(t, when).await.0 {
+                    let is_known = self.pushed.iter().any(|p| p.tenant == t && p.id == id && p.value == value);
+                    assert!(is_known, "{when}: {id:?} is answered");
+                }
+            }
+        }
+        if self.below(2) == 0 {
+            for _ in 0..=CONFIRMED {
+                self.answered(tenant, when).await;
+                self.compactor().clean_all().await.unwrap();
+                self.clock.advance(Duration::from_secs(1));
+            }
+        }
+        let index = Index::new(self.bucket.clone(), tenant_of(tenant), self.clock.clone());
+        let given_up = index.view(4).await.unwrap().snapshot.is_lost(block.ulid);
+        self.struck.given_up.fetch_add(u64::from(given_up), SeqCst);
+        for (key, content) in kept {
+            self.bucket.put(&key, content).await.unwrap();
+        }
+        self.compactor().clean_all().await.unwrap();
+    }
+
+    async fn step(&mut self, when: &str) {
+        match self.below(18) {
             0..=3 => {
                 for _ in 0..=self.below(3) {
                     self.push().await;
@@ -91,6 +149,7 @@ impl World {
             9 => self.crash().await,
             13..=14 => self.weather().await,
             16 => self.visit().await,
+            17 => self.bereave(when).await,
             15 => {
                 let (tenant, many) = (self.below(2) as u8, [1, 2, usize::MAX][self.below(3) as usize]);
                 self.damage_index(tenant, many).await;
@@ -128,9 +187,10 @@ async fn simulate(seed: u64, struck: Arc<Struck>) -> Vec<String> {
     // One job at a time: of two, either may be the first to make a call.
     let mut world = World::tuned(seed, struck, |config| config.concurrency = 1).await;
     for step in 0..STEPS {
-        world.step().await;
+        let when = format!("seed {seed}, step {step}");
+        world.step(&when).await;
         if step % 3 == 0 {
-            world.check(&format!("seed {seed}, step {step}")).await;
+            world.check(&when).await;
         }
     }
     world.crash().await;
@@ -212,6 +272,11 @@ fn no_order_of_steps_and_breaks_changes_what_is_answered() {
         count(&struck.made_again),
     );
     println!(
+        "{} blocks lost objects, {} of them were given up and came back",
+        count(&struck.bereft),
+        count(&struck.given_up),
+    );
+    println!(
         "in storms: {} starts, {} calls failed before and {} after their effect, {} throttled, {} delayed, {} half reads, \
          {} flipped bits, {} listings out of date",
         count(&struck.starts_in_storms),
@@ -224,7 +289,8 @@ fn no_order_of_steps_and_breaks_changes_what_is_answered() {
         count(&struck.stale_lists),
     );
     let mut corrupt = struck.corrupt.lock().clone();
-    corrupt.retain(|fault| !fault.contains("/index/"));
+    // Objects that are gone are told, too.
+    corrupt.retain(|fault| !fault.contains("/index/") && !fault.contains("not there"));
     assert_eq!(corrupt, Vec::<String>::new(), "nothing else that stands in the bucket is damaged");
     if one.is_none() {
         for (what, counter) in [
@@ -237,6 +303,8 @@ fn no_order_of_steps_and_breaks_changes_what_is_answered() {
             ("deleted blocks", &struck.deleted),
             ("deletions on request", &struck.deletions),
             ("damaged snapshots", &struck.damaged),
+            ("blocks that lost objects", &struck.bereft),
+            ("blocks that were given up", &struck.given_up),
             ("visits of another process", &struck.visits),
             ("indexes made again from the blocks", &struck.made_again),
             ("roll-ups", &struck.rolled_up),

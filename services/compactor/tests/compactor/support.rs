@@ -17,8 +17,8 @@ use flamestore_model::{
     Annotation, Fault, Labels, ProfileId, ProfileType, Select, StoredSeries, TenantId, TimeRange, TreeQuery,
 };
 use flamestore_objstore::{Bucket, Faulty, Op, Verdict};
+use flamestore_pprof::NormalizeOptions;
 use flamestore_pprof::encode::{Label, Writer};
-use flamestore_pprof::{NormalizeOptions, Spy};
 use futures::{FutureExt, TryStreamExt};
 use object_store::memory::InMemory;
 use parking_lot::Mutex;
@@ -58,6 +58,9 @@ pub(crate) struct Struck {
     pub(crate) deletions: AtomicU64,
     /// Snapshots of an index that were damaged in the bucket.
     pub(crate) damaged: AtomicU64,
+    /// Blocks of which somebody has deleted objects; of them, those that the index had given up when they came back.
+    pub(crate) bereft: AtomicU64,
+    pub(crate) given_up: AtomicU64,
     /// Another process worked on the bucket.
     pub(crate) visits: AtomicU64,
     /// Views that were made from the blocks.
@@ -353,13 +356,7 @@ impl World {
             profile_id: id,
             time_nanos: time,
             raw: w.finish().into(),
-            options: NormalizeOptions {
-                max_depth: 0,
-                max_symbol_bytes: 0,
-                max_inflated_bytes: 0,
-                go: false,
-                spy: Spy::Other,
-            },
+            options: NormalizeOptions::default(),
             series: vec![StoredSeries { labels, group: 0, column: 0 }],
             annotations: annotations_of(value + 1),
             decoded: None,
@@ -408,6 +405,18 @@ impl World {
         (at.div_euclid(grid) * grid + below(3) - 1).clamp(range.from_nanos, range.to_nanos)
     }
 
+    /// By profile, what is answered of a tenant, each once; and whether that is said to be all.
+    pub(crate) async fn answered(&self, t: u8, when: &str) -> (BTreeMap<ProfileId, i64>, bool) {
+        let now = self.clock.now_nanos();
+        let range = TimeRange { from_nanos: now - RETENTION_NANOS, to_nanos: now };
+        let points = self.engine().points(&tenant_of(t), &all(range)).await.unwrap();
+        let mut found = BTreeMap::new();
+        for p in points.value.iter().flat_map(|s| &s.points) {
+            assert!(found.insert(p.profile_id, p.total).is_none(), "{when}: a profile counts twice");
+        }
+        (found, !points.partial)
+    }
+
     /// By profile, what is answered and what must be.
     pub(crate) async fn check(&self, when: &str) {
         let now = self.clock.now_nanos();
@@ -419,9 +428,7 @@ impl World {
                 .filter(|p| p.tenant == t && range.contains(p.time))
                 .map(|p| (p.id, p.value))
                 .collect();
-            let mut select = Select::everything(range);
-            select.profile_type = Some(ProfileType::parse(TYPE).unwrap());
-            let query = TreeQuery::whole(select);
+            let query = all(range);
             let tenant = tenant_of(t);
             let points = self.engine().points(&tenant, &query).await.unwrap();
             assert!(!points.partial, "{when}");
@@ -451,6 +458,12 @@ impl World {
         }
         self.struck.checks.fetch_add(1, SeqCst);
     }
+}
+
+fn all(range: TimeRange) -> TreeQuery {
+    let mut select = Select::everything(range);
+    select.profile_type = Some(ProfileType::parse(TYPE).unwrap());
+    TreeQuery::whole(select)
 }
 
 /// Every third profile has some, by its total.

@@ -35,6 +35,10 @@ impl Flush for StoreFollows {
         self.engine.blocks_to_come(tenant)
     }
 
+    fn missed(&self, tenant: &TenantId) -> Vec<Ulid> {
+        self.engine.missed_blocks(tenant)
+    }
+
     fn name(&self) -> Option<String> {
         self.name.clone().or_else(|| self.engine.name().map(str::to_owned))
     }

@@ -121,6 +121,7 @@ fn row(meta: &Meta, snapshot: &Snapshot) -> Row {
     let dead = snapshot.dead.iter().find(|d| d.ulid == meta.ulid);
     let state = match dead {
         Some(_) => State::Dead,
+        None if snapshot.is_lost(meta.ulid) => State::Lost,
         None if meta.level > 0 && snapshot.seq > 0 && snapshot.block(meta.ulid).is_none() => State::Orphan,
         None => State::Live,
     };

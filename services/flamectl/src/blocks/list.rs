@@ -29,8 +29,8 @@ pub(crate) struct List {
     #[command(flatten)]
     wanted: Wanted,
 
-    /// Blocks that are not live, too: dead (their files will be deleted), orphan (a compaction that did not end), partial
-    /// (no meta.json) and unreadable. A server tells of the dead ones only.
+    /// Blocks that are not live, too: dead (their files will be deleted), lost (gone from the bucket for good), orphan (a
+    /// compaction that did not end), partial (no meta.json) and unreadable. A server tells of the dead and lost ones only.
     #[arg(long)]
     all: bool,
 
@@ -54,9 +54,11 @@ pub(crate) fn run(store: &Store, args: &List) -> Result<Exit, Failure> {
     for tenant in store.tenants()? {
         let view = find::view(store, &tenant)?;
         rows.extend(view.live.iter().map(|meta| Row::of(meta, State::Live, &view.snapshot)));
+        rows.extend(view.missing.iter().map(|meta| Row::of(meta, State::Missing, &view.snapshot)));
         if args.all {
             let name = tenant.as_str();
             rows.extend(view.snapshot.dead.iter().map(|dead| Row::of_dead(name, dead)));
+            rows.extend(view.snapshot.lost.iter().map(|lost| Row::of_lost(name, lost)));
             rows.extend(view.orphans.iter().map(|meta| Row::of(meta, State::Orphan, &view.snapshot)));
             rows.extend(view.partial.iter().map(|ulid| Row::bare(name, *ulid, State::Partial)));
             rows.extend(view.unreadable.iter().map(|(ulid, fault)| Row::of_unreadable(name, *ulid, fault)));
@@ -64,10 +66,11 @@ pub(crate) fn run(store: &Store, args: &List) -> Result<Exit, Failure> {
         if let Some(fault) = &view.damaged {
             eprintln!("flamectl: the index of tenant {tenant} is damaged; the list is made from the blocks: {fault}");
         }
-        let lost = view.unreadable.len();
-        if lost > 0 && !args.all {
-            eprintln!("flamectl: {lost} blocks of tenant {tenant} cannot be read: --all names them");
+        let unread = view.unreadable.len();
+        if unread > 0 && !args.all {
+            eprintln!("flamectl: {unread} blocks of tenant {tenant} cannot be read: --all names them");
         }
+        warn_of_lost(view.snapshot.lost.len(), tenant.as_str(), args);
     }
     show(rows, &filter, args.output)
 }
@@ -76,6 +79,8 @@ pub(crate) fn run(store: &Store, args: &List) -> Result<Exit, Failure> {
 #[derive(Deserialize)]
 struct Answer {
     blocks: Vec<Row>,
+    #[serde(default)]
+    lost: Vec<Row>,
 }
 
 /// The part of `GET /api/v1/retention/plan` that names dead blocks.
@@ -88,15 +93,23 @@ pub(crate) fn run_by_server(connection: &Connection, args: &List) -> Result<Exit
     let filter = args.wanted.read()?;
     let client = Client::new(connection)?;
     let answer = client.get("/api/v1/blocks")?;
-    let mut rows = serde_json::from_str::<Answer>(&answer).map_err(Failure::bad_answer)?.blocks;
+    let Answer { blocks: mut rows, lost } = serde_json::from_str(&answer).map_err(Failure::bad_answer)?;
+    let tenant = connection.tenant.as_deref().unwrap_or("anonymous");
+    warn_of_lost(lost.len(), tenant, args);
     if args.all {
+        rows.extend(lost.into_iter().map(|row| Row { state: State::Lost, ..row }));
         let plan = client.get("/api/v1/retention/plan")?;
         let plan: Plan = serde_json::from_str(&plan).map_err(Failure::bad_answer)?;
         rows.extend(plan.marked.into_iter().map(|row| Row { state: State::Dead, ..row }));
     }
-    let tenant = connection.tenant.as_deref().unwrap_or("anonymous");
     rows.iter_mut().for_each(|row| row.tenant = tenant.to_owned());
     show(rows, &filter, args.output)
+}
+
+fn warn_of_lost(blocks: usize, tenant: &str, args: &List) {
+    if blocks > 0 && !args.all {
+        eprintln!("flamectl: the bucket has lost {blocks} blocks of tenant {tenant}: --all names them");
+    }
 }
 
 fn show(mut rows: Vec<Row>, filter: &Filter<'_>, form: Form) -> Result<Exit, Failure> {

@@ -1,7 +1,7 @@
 //! A block as a line of a list, whoever told of it.
 
 use flamestore_block::{Meta, Ulid};
-use flamestore_index::{Dead, Snapshot};
+use flamestore_index::{Dead, Lost, Snapshot};
 use flamestore_model::Fault;
 use serde::{Deserialize, Serialize};
 
@@ -24,6 +24,10 @@ pub(crate) enum State {
     Partial,
     /// Its meta.json cannot be read.
     Unreadable,
+    /// The index lists it, and the bucket does not have it: answers over its time are partial.
+    Missing,
+    /// The bucket has lost it for good: answers go on without it.
+    Lost,
 }
 
 impl State {
@@ -34,6 +38,8 @@ impl State {
             State::Orphan => "orphan",
             State::Partial => "partial",
             State::Unreadable => "unreadable",
+            State::Missing => "missing",
+            State::Lost => "lost",
         }
     }
 }
@@ -106,6 +112,18 @@ impl Row {
             bytes: Some(dead.bytes),
             why: Some(dead.why.as_str().to_owned()),
             ..Row::bare(tenant, dead.ulid, State::Dead)
+        }
+    }
+
+    pub(crate) fn of_lost(tenant: &str, lost: &Lost) -> Row {
+        Row {
+            why: Some(lost.fault.clone()),
+            level: Some(lost.level),
+            min_time_ms: Some(lost.min_time_nanos.div_euclid(NANOS_PER_MILLI)),
+            max_time_ms: Some(lost.max_time_nanos.div_euclid(NANOS_PER_MILLI)),
+            profiles: Some(lost.profiles),
+            bytes: Some(lost.bytes),
+            ..Row::bare(tenant, lost.ulid, State::Lost)
         }
     }
 

@@ -99,6 +99,7 @@ impl Observe for Observers {
         m.bucket_blocks_marked_for_deletion_count.with([tenant]).set(gauge(counted.marked));
         m.bucket_blocks_partials_count.with([tenant]).set(gauge(counted.partial));
         m.quarantined_blocks.with([tenant]).set(gauge(counted.quarantined));
+        m.lost_blocks.with([tenant]).set(gauge(counted.lost));
         m.oldest_uncompacted_block_age_seconds.with([tenant]).set(counted.oldest_uncompacted.as_secs_f64());
         m.index_seq.with([tenant]).set(i64::try_from(counted.index_seq).unwrap_or(i64::MAX));
         m.index_bytes.with([tenant]).set(i64::try_from(counted.index_bytes).unwrap_or(i64::MAX));
@@ -146,6 +147,10 @@ impl Flush for StoreFollows {
 
     fn blocks_to_come(&self, tenant: &TenantId) -> Vec<Ulid> {
         self.0.blocks_to_come(tenant)
+    }
+
+    fn missed(&self, tenant: &TenantId) -> Vec<Ulid> {
+        self.0.missed_blocks(tenant)
     }
 
     fn name(&self) -> Option<String> {
