@@ -94,7 +94,7 @@ impl RecordingRule {
                 self.metric_name
             ));
         }
-        for matcher in &self.matchers {
+        for matcher in self.matchers.iter().take(MAX_LIST) {
             if let Err(fault) = Selector::parse(matcher) {
                 wrong.push(fault.message.into_owned());
             }

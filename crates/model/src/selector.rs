@@ -17,6 +17,9 @@ pub const MAX_SELECTOR_BYTES: usize = 64 << 10;
 /// The largest compiled size of one regular expression, in bytes.
 pub const MAX_REGEX_BYTES: usize = 1 << 20;
 
+/// Regular expressions of one selector, or of all selectors of one call: each may take [`MAX_REGEX_BYTES`].
+pub const MAX_REGEXES: usize = 64;
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum MatchOp {
     Equal,
@@ -147,8 +150,13 @@ impl Selector {
     /// Several selectors of which all must hold (`matchers` of the label calls). An empty list is everything.
     pub fn parse_all<S: AsRef<str>>(texts: &[S]) -> Result<Self, Fault> {
         let mut all = Selector::default();
+        let mut regexes = 0;
         for t in texts {
-            all.matchers.extend(Self::parse(t.as_ref())?.matchers);
+            let selector = Self::parse(t.as_ref())?;
+            regexes += selector.matchers.iter().filter(|m| m.regex.is_some()).count();
+            bounded(regexes)
+                .map_err(|why| Fault::of(FaultId::SelectorMalformed, format!("the label selectors: {why}")))?;
+            all.matchers.extend(selector.matchers);
         }
         Ok(all)
     }
@@ -166,6 +174,13 @@ impl Selector {
     /// Whether a series whose label `name` is `value` could match, whatever its other labels are.
     pub fn admits(&self, name: &str, value: &str) -> bool {
         self.matchers.iter().filter(|m| m.name == name).all(|m| m.matches_value(value))
+    }
+}
+
+fn bounded(regexes: usize) -> Result<(), String> {
+    match regexes {
+        ..=MAX_REGEXES => Ok(()),
+        _ => Err(format!("more than {MAX_REGEXES} regular expressions: join some of them with |")),
     }
 }
 
@@ -218,8 +233,12 @@ impl Parser<'_> {
         if !self.eat("{") {
             return Err("expected '{'".into());
         }
+        let mut regexes = 0;
         while !self.eat("}") {
-            out.matchers.push(self.matcher()?);
+            let matcher = self.matcher()?;
+            regexes += usize::from(matcher.regex.is_some());
+            bounded(regexes)?;
+            out.matchers.push(matcher);
             if self.eat(",") {
                 continue;
             }
@@ -352,6 +371,17 @@ mod tests {
 
     fn labels() -> Labels {
         Labels::from_pairs([("service_name", "checkout"), ("k8s.pod", "a\"b"), ("region", "eu")])
+    }
+
+    #[test]
+    fn there_are_no_more_regular_expressions_than_memory_was_planned_for() {
+        let with = |n: usize| format!("{{{}}}", vec![r#"a=~"b""#; n].join(","));
+        assert_eq!(Selector::parse(&with(MAX_REGEXES)).unwrap().matchers.len(), MAX_REGEXES);
+        let fault = Selector::parse(&with(MAX_REGEXES + 1)).unwrap_err();
+        assert!(fault.message.contains("more than 64 regular expressions"), "{fault}");
+        let fault = Selector::parse_all(&[with(MAX_REGEXES), with(1)]).unwrap_err();
+        assert_eq!(fault.id, FaultId::SelectorMalformed);
+        assert!(Selector::parse(&format!("{{{}}}", vec![r#"a="b""#; 5000].join(","))).is_ok());
     }
 
     #[test]
