@@ -188,6 +188,8 @@ impl DiskCache {
         let mut loaded = Vec::with_capacity(claims.len());
         let mut writes = Vec::new();
         for (claim, bytes) in claims.into_iter().zip(fetched) {
+            // Neighbours came as one: what is kept until it is written must not hold all of them.
+            let bytes = Bytes::copy_from_slice(&bytes);
             loaded.push((claim.page, bytes.clone()));
             claim.teller.send_replace(Some(bytes.clone()));
             if let Ok(permit) = self.inner.writes.clone().try_acquire_owned() {
