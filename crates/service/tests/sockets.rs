@@ -182,7 +182,7 @@ async fn slow_heads_are_hung_up_on_and_idle_connections_are_not() {
 
 #[tokio::test]
 async fn an_answer_that_nobody_reads_ends_its_connection_and_a_slow_reader_gets_all_of_it() {
-    let server = start(|c| c.unread = Duration::from_secs(1)).await;
+    let server = start(|c| c.unread = Duration::from_secs(2)).await;
     let ask = async || {
         let mut stream = TcpStream::connect(server.http).await.unwrap();
         stream.write_all(b"GET /large HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").await.unwrap();
@@ -192,7 +192,7 @@ async fn an_answer_that_nobody_reads_ends_its_connection_and_a_slow_reader_gets_
     let (mut read, mut piece) = (0, vec![0; LARGE / 20]);
     for _ in 0..10 {
         // Together longer than it may read nothing.
-        tokio::time::sleep(Duration::from_millis(200)).await;
+        tokio::time::sleep(Duration::from_millis(300)).await;
         read += slow.read_exact(&mut piece).await.unwrap();
     }
     read += slow.read_to_end(&mut Vec::new()).await.unwrap();
@@ -209,7 +209,7 @@ async fn an_answer_that_nobody_reads_ends_its_connection_and_a_slow_reader_gets_
 
 #[tokio::test]
 async fn a_connection_of_http_2_ends_when_it_was_idle_for_long_and_not_while_it_is_busy() {
-    let mut server = start(|c| (c.keep_alive, c.header_read) = (Duration::from_millis(200), Duration::from_secs(60))).await;
+    let mut server = start(|c| (c.keep_alive, c.header_read) = (Duration::from_secs(1), Duration::from_secs(60))).await;
     let endpoint = tonic::transport::Endpoint::new(format!("http://{}", server.grpc)).unwrap();
     let mut client = PusherServiceClient::new(endpoint.connect().await.unwrap());
     let busy = tokio::spawn(async move { client.push(push(1)).await });
