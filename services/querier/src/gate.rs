@@ -24,7 +24,8 @@ pub trait Observe: Send + Sync {
 
 /// Lets so many questions through at a time. Those that wait are let through tenant by tenant in turn, so that one with many
 /// questions does not hold up the others. A question to several tenants stands in the line of each, and goes when the first
-/// of them has its turn: what takes up the turns of a tenant are the questions that read it.
+/// of them has its turn: what takes up the turns of a tenant are the questions that read it. When as many wait as may, the
+/// longest line gives up its last place to a tenant with a shorter one.
 pub struct Gate {
     /// `frontend_worker.max_concurrent`
     max_running: usize,
@@ -70,7 +71,7 @@ impl Gate {
     /// Waits for a turn of one of these tenants; gives the places in their lines up when dropped.
     ///
     /// # Errors
-    /// `Unavailable` when as many wait as may.
+    /// `Unavailable` when as many wait as may, and no other tenant has more of them.
     pub async fn turn(self: &Arc<Self>, tenants: &[TenantId]) -> Result<Turn, Fault> {
         let asked = self.clock.monotonic_nanos();
         let (give, turn) = oneshot::channel();
@@ -85,22 +86,21 @@ impl Gate {
             if state.waiting.len() >= self.max_waiting {
                 state.forget_gone();
             }
-            let waiting = state.waiting.len();
-            if waiting >= self.max_waiting {
-                return Err(Fault::over(
-                    FaultId::TooManyQueries,
-                    format_args!("{waiting} queries wait for {} that are worked on", self.max_running),
-                    self.max_waiting,
-                )
-                .again_after(AGAIN_AFTER_SECS));
+            if state.waiting.len() >= self.max_waiting && !state.shorten_longest(tenants) {
+                return Err(self.full());
             }
             state.wait(tenants, give);
             self.tell(&mut state);
         }
-        let turn =
-            turn.await.map_err(|e| Fault::internal("the line of queries broke off: this is a bug").caused_by(e))?;
+        let turn = turn.await.map_err(|_| self.full())?;
         self.observer.waited(self.clock.monotonic_nanos().saturating_sub(asked) as f64 / NANOS_PER_SECOND);
         Ok(turn)
+    }
+
+    fn full(&self) -> Fault {
+        let (waiting, running) = (self.max_waiting, self.max_running);
+        let found = format_args!("{waiting} queries wait for {running} that are worked on");
+        Fault::over(FaultId::TooManyQueries, found, waiting).again_after(AGAIN_AFTER_SECS)
     }
 
     fn tell(&self, state: &mut State) {
@@ -146,6 +146,18 @@ impl State {
                 None => self.lines.push_back((tenant.clone(), VecDeque::from([number]))),
             }
         }
+    }
+
+    /// Sends away the last of the longest line, if it stays at least as long as one of these tenants' lines becomes.
+    fn shorten_longest(&mut self, tenants: &[TenantId]) -> bool {
+        let lines = self.lines.iter().filter(|(tenant, _)| tenants.contains(tenant));
+        let mine = lines.map(|(_, line)| line.len()).max().unwrap_or(0);
+        let Some((_, longest)) = self.lines.iter_mut().max_by_key(|(_, line)| line.len()) else { return false };
+        if longest.len() < mine + 2 {
+            return false;
+        }
+        // Its caller is told by the end of the channel.
+        longest.pop_back().and_then(|last| self.waiting.remove(&last)).is_some()
     }
 
     fn forget_gone(&mut self) {
@@ -277,6 +289,30 @@ mod tests {
         let mut other = asked(&gate, "b").await;
         drop(running);
         assert!(is_let_through(&mut other).await.is_some());
+    }
+
+    #[tokio::test]
+    async fn a_tenant_that_fills_all_places_gives_some_up_to_others() {
+        let (gate, heard, _) = gate(4);
+        let running = gate.turn(&tenants("a")).await.unwrap();
+        let mut a = vec![];
+        for _ in 0..4 {
+            a.push(asked(&gate, "a").await);
+        }
+        let mut b = vec![asked(&gate, "b").await, asked(&gate, "b").await];
+        // Two each: nobody has more than b would have then.
+        for name in ["a", "b"] {
+            assert!(gate.turn(&tenants(name)).await.is_err());
+        }
+        for _ in 0..2 {
+            let fault = a.pop().unwrap().await.unwrap_err();
+            assert_eq!(fault.id, FaultId::TooManyQueries, "the last ones, as if they had come too late");
+        }
+        assert_eq!(*heard.0.lock(), (1, 4));
+        drop(running);
+        for turn in [&mut a[0], &mut b[0]].into_iter() {
+            drop(is_let_through(turn).await.unwrap());
+        }
     }
 
     #[tokio::test]
