@@ -79,7 +79,7 @@ async fn call(inner: &Inner, method: &Method, codec: Codec, request: Request<Bod
         return Err(Status::unimplemented("streams are served over gRPC only"));
     }
     let headers = request.headers();
-    if headers.get(VERSION).is_some_and(|v| v != "1") {
+    if headers.get(VERSION).is_some_and(|v| v != "1" && !v.is_empty()) {
         return Err(Status::invalid_argument("the header Connect-Protocol-Version must be 1"));
     }
     let timeout = timeout(headers)?;
@@ -111,7 +111,7 @@ fn codec(headers: &HeaderMap) -> Option<Codec> {
     match kind.trim() {
         kind if kind.eq_ignore_ascii_case("application/proto") && parameter.is_empty() => Some(Codec::Proto),
         kind if kind.eq_ignore_ascii_case("application/json")
-            && (parameter.is_empty() || parameter.eq_ignore_ascii_case("charset=utf-8")) =>
+            && (parameter.is_empty() || parameter.replace('"', "").eq_ignore_ascii_case("charset=utf-8")) =>
         {
             Some(Codec::Json)
         }
@@ -120,7 +120,7 @@ fn codec(headers: &HeaderMap) -> Option<Codec> {
 }
 
 fn timeout(headers: &HeaderMap) -> Result<Option<Duration>, Status> {
-    let Some(value) = headers.get(TIMEOUT) else { return Ok(None) };
+    let Some(value) = headers.get(TIMEOUT).filter(|v| !v.is_empty()) else { return Ok(None) };
     let text = value.to_str().unwrap_or("");
     let digits = (1..=10).contains(&text.len()) && text.bytes().all(|c| c.is_ascii_digit());
     let millis = text.parse().ok().filter(|_| digits);

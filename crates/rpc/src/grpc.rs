@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
+use flamestore_model::{Fault, Kind};
 use http::{HeaderMap, Request, Response, StatusCode, Version};
 use tonic::Status;
 use tonic_web::GrpcWebLayer;
@@ -56,7 +57,7 @@ async fn call(inner: &Inner, request: Request<tonic::body::Body>, web: Option<Wh
         None => work.await,
         Some(limit) => match tokio::time::timeout(limit, work).await {
             Ok(response) => response,
-            Err(_) => return Status::deadline_exceeded("not answered in time").into_http(),
+            Err(_) => return to_status(Fault::new(Kind::TimedOut, "not answered in time")).into_http(),
         },
     };
     match response {

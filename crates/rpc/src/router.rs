@@ -23,7 +23,7 @@ use tower::Service;
 use crate::body::told_size;
 use crate::caps::BodyCaps;
 use crate::encoding::{COMPRESS_ABOVE_BYTES, Encoding};
-use crate::errors::{plain_response, text_response};
+use crate::errors::{plain_response, text_response, to_status};
 use crate::health::AlwaysServing;
 use crate::intake::{FREE_BYTES, Intake};
 use crate::methods::{Method, Methods};
@@ -211,7 +211,7 @@ impl Front {
             Err(_) => {
                 self.inner.observer.panicked();
                 match protocol {
-                    Protocol::Grpc | Protocol::GrpcWeb => Status::internal(PANICKED).into_http(),
+                    Protocol::Grpc | Protocol::GrpcWeb => to_status(Fault::internal(PANICKED)).into_http(),
                     Protocol::Other => plain_response(Fault::internal(PANICKED)),
                 }
             }

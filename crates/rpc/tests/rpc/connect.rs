@@ -64,6 +64,7 @@ async fn a_push_is_the_same_in_every_clothing() {
         ask(&front, Method::POST, PUSH, &[JSON, GZIP], gz(json.as_bytes())).await,
         ask(&front, Method::POST, PUSH, &[JSON, ZSTD], zstd(json.as_bytes())).await,
         ask(&front, Method::POST, PUSH, &[("content-type", "application/json; charset=utf-8")], json).await,
+        ask(&front, Method::POST, PUSH, &[("content-type", "application/json;charset=\"UTF-8\"")], json).await,
         ask(&front, Method::POST, PUSH, &[JSON, ("connect-protocol-version", "1")], json).await,
     ] {
         assert_eq!((answer.text().as_str(), answer.header("x-bytes")), ("{}", "3"));
@@ -238,6 +239,9 @@ async fn headers_of_connect_are_checked() {
     assert_eq!(with("connect-protocol-version", "9").await, (400, "invalid_argument".into()));
     assert_eq!(with("connect-timeout-ms", "soon").await, (400, "invalid_argument".into()));
     assert_eq!(with("connect-timeout-ms", "20000").await.0, 200);
+    for empty in ["connect-protocol-version", "connect-timeout-ms", "content-encoding", "accept"] {
+        assert_eq!(with(empty, "").await.0, 200, "{empty}");
+    }
     assert_eq!(with("content-encoding", "br").await, (501, "unimplemented".into()));
     assert_eq!(with("accept", "a/b/c").await.0, 400);
     assert_eq!(ask(&front, Method::GET, "/page", &[("accept", "a/b/c")], "").await.status, 400);
@@ -253,7 +257,7 @@ async fn a_call_ends_when_its_caller_said() {
     assert_eq!(answer.code(), (504, "deadline_exceeded".into()));
     let headers = [("content-type", "application/grpc"), ("grpc-timeout", "5m")];
     let answer = ask(&front, Method::POST, path, &headers, framed(b"")).await;
-    assert_eq!(answer.header("grpc-status"), "4");
+    assert_eq!((answer.header("grpc-status"), answer.header("x-flamestore-error")), ("4", "timed-out"));
 }
 
 #[tokio::test]
@@ -345,10 +349,13 @@ async fn requests_are_observed_under_bounded_labels() {
     ask(&front, Method::GET, "/no/such", &[], "").await;
     let message = pushed(&[("panic", "1")], vec![]).encode_to_vec();
     let answer = ask(&front, Method::POST, PUSH, &[PROTO], message).await;
-    assert_eq!(answer.code(), (500, "internal".into()));
+    assert_eq!((answer.code(), answer.header("x-flamestore-error")), ((500, "internal".into()), "server-bug"));
     let grpc = [("content-type", "application/grpc")];
     ask(&front.grpc_door(), Method::POST, PUSH, &grpc, framed(b"")).await;
     ask(&front.grpc_door(), Method::POST, PUSH, &grpc, framed(&[0xff])).await;
+    let message = framed(&pushed(&[("panic", "1")], vec![]).encode_to_vec());
+    let answer = ask(&front, Method::POST, PUSH, &grpc, message).await;
+    assert_eq!((answer.header("grpc-status"), answer.header("x-flamestore-error")), ("13", "server-bug"));
     let lines = seen.0.lock().unwrap().clone();
     let want = [
         "POST push_v1_pusherservice_push 200 in=0 out=2",
@@ -358,6 +365,8 @@ async fn requests_are_observed_under_bounded_labels() {
         "POST push_v1_pusherservice_push 500 in=0 out=",
         "gRPC /push.v1.PusherService/Push success in=0 out=5",
         "gRPC /push.v1.PusherService/Push error in=0 out=0",
+        "panic",
+        "POST push_v1_pusherservice_push 200 in=0 out=0",
     ];
     assert_eq!(lines.len(), want.len(), "{lines:?}");
     for (line, want) in lines.iter().zip(want) {
