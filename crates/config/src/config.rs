@@ -180,6 +180,9 @@ pub struct Compactor {
 pub struct Distributor {
     pub push_timeout: Duration,
     pub max_inflight_bytes: usize,
+    pub max_decoding_bytes: usize,
+    /// 0 = as many as there are cores.
+    pub max_concurrent_decodes: usize,
     pub replication_factor: u64,
     pub zone_awareness_enabled: bool,
     /// Ports of their own for OTLP, which the public port takes too.
@@ -429,6 +432,8 @@ impl Config {
             distributor: Distributor {
                 push_timeout: read.duration("distributor.pushtimeout"),
                 max_inflight_bytes: read.size("distributor.max_inflight_bytes"),
+                max_decoding_bytes: read.size("distributor.max_decoding_bytes"),
+                max_concurrent_decodes: read.size("distributor.max_concurrent_decodes"),
                 replication_factor: read.int("ingester.lifecycler.ring.replication_factor").max(1),
                 zone_awareness_enabled: read.bool("ingester.lifecycler.ring.zone_awareness_enabled"),
                 otlp_grpc,

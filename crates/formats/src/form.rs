@@ -72,7 +72,7 @@ pub(crate) fn read(
         labels.push((crate::ingest::SERVICE_NAME.to_owned(), upload.name.app.clone()));
     }
     out.profiles.push(RawProfile {
-        labels,
+        labels: labels.into(),
         pprof: pprof.clone(),
         spy,
         arrival: Arrival::Ingest { from_nanos: upload.from_nanos },

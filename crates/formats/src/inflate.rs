@@ -23,6 +23,13 @@ pub(crate) fn inflated(bytes: &Bytes, cap: usize, what: &str) -> Result<Bytes, F
 /// The largest window that a zstd frame may ask for, as a power of two: what level 19 uses.
 const MAX_ZSTD_WINDOW_LOG: u32 = 23;
 
+/// The size that the first of zstd frames tells; of what tells none, the usual multiple.
+pub(crate) fn told_of_zstd(bytes: &[u8]) -> usize {
+    const USUAL_RATIO: usize = 8;
+    let told = zstd::zstd_safe::get_frame_content_size(bytes).ok().flatten();
+    told.map_or(bytes.len().saturating_mul(USUAL_RATIO), |size| usize::try_from(size).unwrap_or(usize::MAX))
+}
+
 /// The bytes of zstd frames. Errors as [`inflated`].
 pub(crate) fn unzstd(bytes: &Bytes, cap: usize, what: &str) -> Result<Bytes, Fault> {
     let opened = zstd::stream::read::Decoder::with_buffer(&bytes[..]).and_then(|mut reader| {

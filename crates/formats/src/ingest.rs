@@ -113,6 +113,19 @@ fn choose(format: &str, content_type: &str) -> Format {
     }
 }
 
+/// How large an upload says it is once it is inflated, which may be wrong: what stands in it is not read.
+pub fn told_bytes(request: &IngestRequest<'_>) -> usize {
+    let format = choose(&request.params.format, request.content_type);
+    let in_form = format == Format::PprofForm || format == Format::Jfr && multipart::is_multipart(request.content_type);
+    if request.content_encoding.trim() == "zstd" {
+        inflate::told_of_zstd(&request.body)
+    } else if in_form && let Ok(parts) = multipart::parts(request.content_type, &request.body) {
+        parts.iter().map(|part| flamestore_pprof::told_bytes(&part.body)).sum()
+    } else {
+        flamestore_pprof::told_bytes(&request.body)
+    }
+}
+
 /// Decodes an upload.
 ///
 /// Errors: `Invalid` (400) for a bad name or type suffix, `Unprocessable` (422) for a body that is not what it claims to
@@ -218,7 +231,7 @@ impl Upload<'_> {
         };
         if let Some(pprof) = stacks.to_pprof(&head, &self.caps)? {
             out.profiles.push(RawProfile {
-                labels,
+                labels: labels.into(),
                 pprof,
                 spy: flamestore_pprof::Spy::Other,
                 arrival: Arrival::Ingest { from_nanos: self.from_nanos },
@@ -316,6 +329,25 @@ mod tests {
         let frame = w.frame("main");
         w.sample(&[frame], &[1], &[]);
         w.finish().into()
+    }
+
+    #[test]
+    fn what_an_upload_says_of_its_size_is_known_before_it_is_read() {
+        let text = "main;work 3\n".repeat(1000);
+        let (zstd, gzip) = (zstd::bulk::compress(text.as_bytes(), 3).unwrap(), gzip(text.as_bytes()));
+        let form = [b"--BB\r\nContent-Disposition: form-data; name=\"profile\"\r\n\r\n", &gzip[..], b"\r\n--BB--\r\n"]
+            .concat();
+        for (content_type, content_encoding, body) in [
+            ("", "", text.clone().into_bytes()),
+            ("", "gzip", gzip.to_vec()),
+            ("", "zstd", zstd),
+            ("multipart/form-data; boundary=BB", "", form),
+        ] {
+            let params = IngestParams::from_pairs([("name", "svc")]);
+            let (body, caps) = (body.into(), Caps::default());
+            let request = IngestRequest { params: &params, content_type, content_encoding, body, now_nanos: NOW, caps };
+            assert_eq!(told_bytes(&request), text.len(), "{content_type} {content_encoding}");
+        }
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! What an upload turns into.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use flamestore_model::labels::names;
 use flamestore_pprof::{Profile, Spy};
@@ -10,7 +12,7 @@ use crate::arrival::Arrival;
 #[derive(Debug, Clone)]
 pub struct RawProfile {
     /// In the order they were made, not checked and not made unique: validation must be able to see a name twice.
-    pub labels: Vec<(String, String)>,
+    pub labels: Arc<[(String, String)]>,
     /// The file as the client sent it (gzip or plain) where it sent pprof, otherwise built here and plain.
     pub pprof: Bytes,
     /// Whose mistakes normalising has to repair.
@@ -57,4 +59,17 @@ pub struct Notes {
 pub struct Ingested {
     pub profiles: Vec<RawProfile>,
     pub notes: Notes,
+}
+
+impl Ingested {
+    /// What it holds of memory, in bytes.
+    pub fn held_bytes(&self) -> usize {
+        let of_pair = |(name, value): &(String, String)| size_of::<(String, String)>() + name.len() + value.len();
+        let of_profile = |profile: &RawProfile| {
+            let decoded = profile.decoded.as_ref().map_or(0, |decoded| decoded.held_bytes());
+            let labels = profile.labels.iter().map(of_pair).sum::<usize>();
+            size_of::<RawProfile>() + labels + profile.pprof.len() + decoded
+        };
+        self.profiles.iter().map(of_profile).sum()
+    }
 }

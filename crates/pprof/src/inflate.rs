@@ -34,11 +34,23 @@ pub(crate) fn inflate(raw: &[u8], max_bytes: usize) -> Result<Vec<u8>, Fault> {
     if may_have_more_members(raw) { members(raw, cap) } else { single(raw, cap) }
 }
 
+/// How large the message inside `raw` says it is: of a plain one its length, of gzip what its last four bytes claim, which costs
+/// nothing to read and may be wrong; never more than gzip can make of so many bytes.
+pub fn told_bytes(raw: &[u8]) -> usize {
+    if !raw.starts_with(&GZIP_MAGIC) {
+        return raw.len();
+    }
+    claimed_bytes(raw).min(raw.len().saturating_mul(MAX_RATIO))
+}
+
+fn claimed_bytes(raw: &[u8]) -> usize {
+    raw.last_chunk().map_or(0, |last| u32::from_le_bytes(*last) as usize)
+}
+
 /// The fast way: one member, whose size the last four bytes claim.
 fn single(raw: &[u8], cap: usize) -> Result<Vec<u8>, Fault> {
     let reachable = raw.len().saturating_mul(MAX_RATIO).min(cap);
-    let claimed = raw.last_chunk().map_or(0, |last| u32::from_le_bytes(*last) as usize);
-    let mut size = claimed.min(reachable);
+    let mut size = claimed_bytes(raw).min(reachable);
     DECOMPRESSOR.with_borrow_mut(|decompressor| {
         loop {
             let mut out = vec![0; size];
@@ -129,6 +141,15 @@ mod tests {
             raw.extend(claim.to_le_bytes());
             assert_eq!(inflate(&raw, 0).unwrap(), text(), "claim {claim}");
         }
+    }
+
+    #[test]
+    fn what_a_file_says_of_its_size_is_read_without_inflating_it() {
+        assert_eq!((told_bytes(b""), told_bytes(b"plain"), told_bytes(&[0x1f, 0x8b])), (0, 5, 0));
+        let whole = gzip(&text());
+        assert_eq!(told_bytes(&whole), text().len());
+        let liar = [&whole[..], &[0xff; 4]].concat();
+        assert_eq!(told_bytes(&liar), liar.len() * MAX_RATIO);
     }
 
     #[test]

@@ -25,6 +25,7 @@ pub mod encode;
 
 pub use check::{Caps, check};
 pub use decode::decode;
+pub use inflate::told_bytes;
 pub use normalize::normalize;
 pub use profile::{
     Dropped, Function, Group, Line, Location, MISSING, Mapping, NO_MAPPING, NormalizeOptions, Normalized, Profile,

@@ -15,15 +15,19 @@ use http_body_util::BodyExt;
 use parking_lot::Mutex;
 use tonic::Status;
 
-use crate::encoding::Encoding;
+use crate::encoding::{Encoding, Inside};
 use crate::errors::to_status;
 use crate::gzip::too_large;
+use crate::workroom::Place;
 
 /// The prefix of a gRPC message: whether it is compressed, and its size.
 pub(crate) const PREFIX_BYTES: usize = 5;
 
 /// Room is made for at most this much before the first byte has come.
 const MAX_TRUSTED_BYTES: usize = 1 << 20;
+
+/// Memory for each byte of a message that was compressed: it is inflated, and copied on its way.
+pub(crate) const MESSAGE: usize = 2;
 
 /// The prefix of an uncompressed message.
 pub(crate) fn prefix(size: usize, cap: usize) -> Result<[u8; PREFIX_BYTES], Fault> {
@@ -32,20 +36,33 @@ pub(crate) fn prefix(size: usize, cap: usize) -> Result<[u8; PREFIX_BYTES], Faul
     Ok([0, a, b, c, d])
 }
 
+/// Fills the room for the prefix before a message.
+pub(crate) fn framed(mut message: Vec<u8>, cap: usize) -> Result<Body, Fault> {
+    let prefix = prefix(message.len().saturating_sub(PREFIX_BYTES), cap)?;
+    if let Some(room) = message.first_chunk_mut() {
+        *room = prefix;
+    }
+    Ok(Body::from(message))
+}
+
 /// What the caller says the body's size is.
 pub(crate) fn told_size(headers: &HeaderMap) -> Option<usize> {
     headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
-/// Reads the body of a plain endpoint whole and inflates it as `Content-Encoding` says.
+/// Reads the body of a plain endpoint whole and inflates it as `Content-Encoding` says, where the request has its place.
 ///
 /// # Errors
 /// `TooLarge` when it is, or inflates to, over `cap` bytes; `Unimplemented` for other encodings; `Invalid` or `TimedOut`
-/// when it breaks off.
-pub async fn read_body(headers: &HeaderMap, body: Body, cap: usize) -> Result<Bytes, Fault> {
+/// when it breaks off; `Unavailable` when there is no room for it in time.
+pub async fn read_body(headers: &HeaderMap, body: Body, cap: usize, place: &Place) -> Result<Bytes, Fault> {
     let encoding = Encoding::of(headers)?;
     let bytes = read_all(body, told_size(headers), cap).await?;
-    if encoding == Encoding::Identity { Ok(bytes) } else { Ok(encoding.inflate(&bytes, 0, cap)?.into()) }
+    if encoding == Encoding::Identity {
+        return Ok(bytes);
+    }
+    let inside = Inside { room: 0, cap, memory_per_byte: MESSAGE };
+    Ok(encoding.inflate_in(place, bytes, inside, Ok).await?.into())
 }
 
 /// Reads a whole body. One that comes in one piece is not copied.

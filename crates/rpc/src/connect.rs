@@ -19,13 +19,14 @@ use http_body_util::BodyExt;
 use tonic::{Code, Status};
 use tower::Service;
 
-use crate::body::{PREFIX_BYTES, Prefixed, prefix, read_all, told_size};
-use crate::encoding::{Encoding, UNDERSTOOD};
+use crate::body::{MESSAGE, PREFIX_BYTES, Prefixed, framed, read_all, told_size};
+use crate::encoding::{Encoding, Inside, UNDERSTOOD};
 use crate::errors::{connect_response, empty_response, forward_metadata, to_status};
 use crate::json::Unknown;
 use crate::methods::{Method, is_open};
 use crate::router::{Inner, NoSuchService, not_found};
 use crate::tenant::Tenants;
+use crate::workroom::Place;
 
 const ACCEPT_POST: HeaderName = HeaderName::from_static("accept-post");
 const VERSION: HeaderName = HeaderName::from_static("connect-protocol-version");
@@ -36,6 +37,9 @@ const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const PROTO: HeaderValue = HeaderValue::from_static("application/proto");
 /// What trailers of gRPC are called among the headers of an answer.
 const TRAILER: &str = "trailer-";
+
+/// As [`MESSAGE`] of JSON, which is read into a message in between.
+const MESSAGE_FROM_JSON: usize = 4;
 
 /// How messages are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -150,29 +154,28 @@ async fn as_grpc(inner: &Inner, method: &Method, codec: Codec, request: Request<
         (Codec::Proto, Some(size)) if !packed => Body::new(Prefixed::new(size, body, cap)?),
         _ => {
             let bytes = read_all(body, told, cap).await?;
+            let place = Place::of(&parts.extensions);
             match codec {
-                Codec::Proto if packed => framed(encoding.inflate(&bytes, PREFIX_BYTES, cap)?, cap)?,
+                Codec::Proto if packed => {
+                    let inside = Inside { room: PREFIX_BYTES, cap, memory_per_byte: MESSAGE };
+                    framed(encoding.inflate_in(&place, bytes, inside, Ok).await?, cap)?
+                }
                 Codec::Proto => Body::new(Prefixed::new(bytes.len(), Body::from(bytes), cap)?),
                 Codec::Json => {
-                    let json = if packed { encoding.inflate(&bytes, 0, cap)?.into() } else { bytes };
-                    let mut message = Vec::with_capacity(PREFIX_BYTES + json.len());
-                    message.resize(PREFIX_BYTES, 0);
-                    inner.methods.schema.read(method.input, &json, Unknown::Skip, &mut message)?;
-                    framed(message, cap)?
+                    let (schema, input) = (inner.methods.schema.clone(), method.input);
+                    let read = move |json: Vec<u8>| {
+                        let mut message = Vec::with_capacity(PREFIX_BYTES + json.len());
+                        message.resize(PREFIX_BYTES, 0);
+                        schema.read(input, &json, Unknown::Skip, &mut message)?;
+                        Ok(message)
+                    };
+                    let inside = Inside { room: 0, cap, memory_per_byte: MESSAGE_FROM_JSON };
+                    framed(encoding.inflate_in(&place, bytes, inside, read).await?, cap)?
                 }
             }
         }
     };
     Ok(Request::from_parts(parts, body))
-}
-
-/// Fills the room for the prefix before a message.
-fn framed(mut message: Vec<u8>, cap: usize) -> Result<Body, Fault> {
-    let prefix = prefix(message.len().saturating_sub(PREFIX_BYTES), cap)?;
-    if let Some(room) = message.first_chunk_mut() {
-        *room = prefix;
-    }
-    Ok(Body::from(message))
 }
 
 /// The answer of tonic as Connect wants it.

@@ -1,9 +1,11 @@
 //! How bodies are compressed: what a request says of its own, and what its caller accepts for the answer.
 
+use bytes::Bytes;
 use flamestore_model::{Fault, Kind};
 use http::header::{ACCEPT_ENCODING, CONTENT_ENCODING};
 use http::{HeaderMap, HeaderValue};
 
+use crate::workroom::{Place, Told, Tried};
 use crate::{gzip, zstandard};
 
 /// Answers smaller than this are not worth compressing: they fit in one packet anyway.
@@ -11,6 +13,9 @@ pub(crate) const COMPRESS_ABOVE_BYTES: usize = 1400;
 
 /// What is understood, for the header of answers.
 pub(crate) const UNDERSTOOD: HeaderValue = HeaderValue::from_static("gzip, zstd");
+
+/// How many times smaller than what is inside the bodies are that do not say.
+const USUAL_RATIO: usize = 8;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Encoding {
@@ -62,6 +67,44 @@ impl Encoding {
         }
     }
 
+    /// How large a body says it is inside, which may be wrong. One that says nothing is taken at the usual ratio.
+    pub(crate) fn told_bytes(self, body: &[u8]) -> usize {
+        let told = match self {
+            Encoding::Identity => return body.len(),
+            Encoding::Gzip => gzip::told_bytes(body),
+            Encoding::Zstd => zstandard::told_bytes(body),
+        };
+        told.unwrap_or(body.len().saturating_mul(USUAL_RATIO))
+    }
+
+    /// As [`Encoding::inflate`], where there is room for it, which is held until the request is answered. `fill` makes of the
+    /// inflated bytes what is wanted, which takes `memory_per_byte` of each of them.
+    pub(crate) async fn inflate_in(
+        self,
+        place: &Place,
+        body: Bytes,
+        size: Inside,
+        fill: impl Fn(Vec<u8>) -> Result<Vec<u8>, Fault> + Send + Sync + 'static,
+    ) -> Result<Vec<u8>, Fault> {
+        let told = Told { bytes: self.told_bytes(&body), most: size.cap, memory_per_byte: size.memory_per_byte };
+        let read = move |cap| {
+            let inflated = self.inflate(&body, size.room, cap);
+            if cap < size.cap && inflated.as_ref().is_err_and(|fault| fault.kind == Kind::TooLarge) {
+                return Tried::TooSmall;
+            }
+            match inflated.and_then(&fill) {
+                Ok(made) => {
+                    let held = made.capacity();
+                    Tried::Read(made, held)
+                }
+                Err(fault) => Tried::Refused(fault),
+            }
+        };
+        let (made, part) = place.read(told, read).await?;
+        place.keep(part);
+        Ok(made)
+    }
+
     /// A whole body inflated behind `room` zero bytes, which the caller fills.
     ///
     /// # Errors
@@ -87,6 +130,17 @@ impl Encoding {
             Encoding::Zstd => zstandard::deflate(body),
         }
     }
+}
+
+/// How a body is inflated.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Inside {
+    /// Zero bytes in front.
+    pub(crate) room: usize,
+    /// The most bytes that may come out.
+    pub(crate) cap: usize,
+    /// Memory that is needed for each of them.
+    pub(crate) memory_per_byte: usize,
 }
 
 /// How much a list of codings wants one, 0 to 1; `any` is whether `*` means it too.

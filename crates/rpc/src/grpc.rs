@@ -5,17 +5,24 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
+use bytes::BytesMut;
 use flamestore_model::{Fault, Kind};
 use http::{HeaderMap, Request, Response, StatusCode, Version};
+use http_body_util::BodyExt;
 use tonic::Status;
 use tonic_web::GrpcWebLayer;
 use tower::{Layer, Service, service_fn};
 
-use crate::body::{Capped, PREFIX_BYTES, Why};
+use crate::body::{Capped, MESSAGE, PREFIX_BYTES, Why, framed};
+use crate::encoding::{Encoding, Inside};
 use crate::errors::{name, to_status};
 use crate::methods::is_open;
 use crate::router::Inner;
 use crate::tenant::Tenants;
+use crate::workroom::Place;
+
+/// How the messages of a call are compressed.
+const ENCODING: &str = "grpc-encoding";
 
 /// Answers a gRPC call.
 pub(crate) async fn answer(inner: &Inner, request: Request<Body>) -> Response<Body> {
@@ -49,10 +56,21 @@ async fn call(inner: &Inner, request: Request<tonic::body::Body>, web: Option<Wh
         return to_status(fault).into_http();
     }
     let limit = inner.longest.into_iter().chain(timeout(request.headers())).min();
-    let cap = inner.methods.get(path).map_or(inner.caps.other, |m| m.cap);
+    let method = inner.methods.get(path);
+    let cap = method.map_or(inner.caps.other, |m| m.cap);
+    let packed = method.is_some_and(|m| m.unary) && request.headers().get(ENCODING).is_some_and(|v| v == "gzip");
     let request = request.map(|body| Body::new(Capped { body, seen: [0; PREFIX_BYTES], filled: 0, cap, web }));
     let mut rpc = inner.rpc.clone();
-    let work = rpc.call(request);
+    let work = async {
+        let request = match packed {
+            true => match unpacked(request, cap).await {
+                Ok(request) => request,
+                Err(status) => return Ok(status.into_http()),
+            },
+            false => request,
+        };
+        rpc.call(request).await
+    };
     let response = match limit {
         None => work.await,
         Some(limit) => match tokio::time::timeout(limit, work).await {
@@ -69,6 +87,32 @@ async fn call(inner: &Inner, request: Request<tonic::body::Body>, web: Option<Wh
         }
         Err(never) => match never {},
     }
+}
+
+/// A call with its one message inflated where the request has its place; tonic would do so at once, whoever waits meanwhile.
+/// What is no such call is left as it is, for tonic to say what is wrong with it.
+async fn unpacked(request: Request<Body>, cap: usize) -> Result<Request<Body>, Status> {
+    let (parts, mut body) = request.into_parts();
+    let mut whole = BytesMut::new();
+    while let Some(frame) = body.frame().await {
+        let Ok(data) = frame.map_err(|e| Status::from_error(e.into_inner()))?.into_data() else { continue };
+        whole.extend_from_slice(&data);
+    }
+    let whole = whole.freeze();
+    let Some(([1, a, b, c, d], message)) = whole.split_first_chunk::<PREFIX_BYTES>() else {
+        return Ok(Request::from_parts(parts, Body::from(whole)));
+    };
+    if u32::from_be_bytes([*a, *b, *c, *d]) as usize != message.len() {
+        return Ok(Request::from_parts(parts, Body::from(whole)));
+    }
+    let inside = Inside { room: PREFIX_BYTES, cap, memory_per_byte: MESSAGE };
+    let place = Place::of(&parts.extensions);
+    let body = match Encoding::Gzip.inflate_in(&place, whole.slice(PREFIX_BYTES..), inside, Ok).await {
+        Ok(message) => framed(message, cap).map_err(to_status)?,
+        Err(fault) if fault.kind == Kind::Invalid => Body::from(whole),
+        Err(fault) => return Err(to_status(fault)),
+    };
+    Ok(Request::from_parts(parts, body))
 }
 
 /// `grpc-timeout`: at most eight digits and a unit. What is not one is ignored, as gRPC servers do.

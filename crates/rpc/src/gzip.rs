@@ -33,6 +33,12 @@ pub(crate) fn inflate(file: &[u8], room: usize, cap: usize) -> Result<Vec<u8>, F
     }
 }
 
+/// The size that the trailer of the last member tells.
+pub(crate) fn told_bytes(file: &[u8]) -> Option<usize> {
+    let told = usize::try_from(u32::from_le_bytes(*file.last_chunk::<4>()?)).ok()?;
+    Some(told.min(file.len().saturating_mul(MAX_RATIO)))
+}
+
 /// The common case: one member, whose trailer tells the size.
 fn inflate_single(file: &[u8], room: usize, cap: usize) -> Option<Vec<u8>> {
     let size = file.last_chunk::<4>()?;

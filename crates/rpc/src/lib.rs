@@ -22,6 +22,7 @@ pub mod partial;
 pub mod reads;
 pub mod router;
 pub mod tenant;
+pub mod workroom;
 
 mod accept;
 mod body;
@@ -41,3 +42,4 @@ pub use intake::Intake;
 pub use observe::{Observed, RequestObserver, named};
 pub use router::{Front, Router};
 pub use tenant::{TENANT_HEADER, Tenancy, Tenants};
+pub use workroom::{Part, Place, Told, Tried, Workroom};

@@ -39,7 +39,7 @@ pub(crate) struct Method {
 
 #[derive(Debug)]
 pub(crate) struct Methods {
-    pub(crate) schema: Schema,
+    pub(crate) schema: Arc<Schema>,
     by_path: HashMap<Arc<str>, Method, foldhash::fast::RandomState>,
 }
 
@@ -66,7 +66,7 @@ impl Methods {
                 by_path.insert(path, built);
             }
         }
-        Ok(Methods { schema, by_path })
+        Ok(Methods { schema: Arc::new(schema), by_path })
     }
 
     pub(crate) fn get(&self, path: &str) -> Option<&Method> {

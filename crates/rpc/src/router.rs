@@ -29,6 +29,7 @@ use crate::intake::{FREE_BYTES, Intake};
 use crate::methods::{Method, Methods};
 use crate::observe::{PathLabels, RequestObserver, Unobserved, Watch};
 use crate::tenant::Tenancy;
+use crate::workroom::Workroom;
 use crate::{accept, connect, grpc, gzip, partial, reads};
 
 /// Assembles the doors of a process.
@@ -44,6 +45,7 @@ pub struct Router {
     caps: BodyCaps,
     longest: Option<Duration>,
     intake: Option<Arc<Intake>>,
+    workroom: Option<Arc<Workroom>>,
     path_prefix: String,
     plain_services: Vec<String>,
 }
@@ -60,6 +62,7 @@ impl Router {
             caps: BodyCaps::default(),
             longest: None,
             intake: None,
+            workroom: None,
             path_prefix: String::new(),
             plain_services: Vec::new(),
         }
@@ -101,6 +104,13 @@ impl Router {
     #[must_use]
     pub fn intake(mut self, intake: Arc<Intake>) -> Self {
         self.intake = Some(intake);
+        self
+    }
+
+    /// Where what requests send is inflated and decoded. Several routers may share it.
+    #[must_use]
+    pub fn workroom(mut self, workroom: Arc<Workroom>) -> Self {
+        self.workroom = Some(workroom);
         self
     }
 
@@ -156,6 +166,7 @@ impl Router {
                 caps: self.caps,
                 longest: self.longest,
                 intake: self.intake,
+                workroom: self.workroom,
                 path_prefix: self.path_prefix,
                 labels: PathLabels::default(),
             }),
@@ -182,6 +193,7 @@ pub(crate) struct Inner {
     pub(crate) caps: BodyCaps,
     pub(crate) longest: Option<Duration>,
     intake: Option<Arc<Intake>>,
+    workroom: Option<Arc<Workroom>>,
     /// With a slash in front, or empty.
     path_prefix: String,
     plain: axum::Router,
@@ -259,6 +271,9 @@ impl Front {
         let (mut parts, body) = request.into_parts();
         parts.extensions.insert(capabilities);
         inner.tenancy.note(&parts.headers, &mut parts.extensions);
+        // Held until the answer is there, and with it what was kept in it.
+        let place = inner.workroom.as_ref().map(Workroom::place).unwrap_or_default();
+        parts.extensions.insert(place.clone());
         let small = told_size(&parts.headers).map_or(body.is_end_stream(), |size| size <= FREE_BYTES);
         // Held until the answer is there: by then nothing is left of the body.
         let (body, _room) = match inner.intake.as_ref().filter(|_| !small) {

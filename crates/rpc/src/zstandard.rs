@@ -18,6 +18,11 @@ thread_local! {
     static DEFLATE: RefCell<Option<Compressor<'static>>> = RefCell::new(Compressor::new(LEVEL).ok());
 }
 
+/// The size that the header of the first frame tells.
+pub(crate) fn told_bytes(file: &[u8]) -> Option<usize> {
+    zstd::zstd_safe::get_frame_content_size(file).ok().flatten().and_then(|size| usize::try_from(size).ok())
+}
+
 /// Inflates whole frames behind `room` zero bytes.
 ///
 /// # Errors

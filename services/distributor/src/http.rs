@@ -11,12 +11,13 @@ use flamestore_formats::Caps;
 use flamestore_formats::ingest::{self, IngestParams, IngestRequest};
 use flamestore_limits::Limits;
 use flamestore_model::{Fault, FaultId, Kind, TenantId};
-use flamestore_rpc::{Tenants, fault_in, plain_response};
+use flamestore_rpc::{Place, Tenants, fault_in, plain_response};
 use http::HeaderMap;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 
 use crate::push::{Distributor, MAX_INFLATED_BYTES};
+use crate::reading;
 
 /// Largest inflated body of formats that are not pprof, as a multiple of the largest profile: recordings hold many.
 const INFLATED_PER_PROFILE: usize = 16;
@@ -41,19 +42,48 @@ async fn take(distributor: &Distributor, request: Request) -> Result<(), Fault> 
     let params = IngestParams::from_pairs(pairs);
     let (parts, body) = request.into_parts();
     let body = whole(body, &limits, &tenant, distributor).await?;
-    let read = IngestRequest {
-        params: &params,
-        content_type: text(&parts.headers, CONTENT_TYPE),
-        content_encoding: text(&parts.headers, CONTENT_ENCODING),
+    let (caps, bytes) = (caps(&limits), body.len());
+    let upload = Upload {
+        params,
+        content_type: text(&parts.headers, CONTENT_TYPE).to_owned(),
+        content_encoding: text(&parts.headers, CONTENT_ENCODING).to_owned(),
         body,
         now_nanos: distributor.clock().now_nanos(),
-        caps: caps(&limits),
     };
-    let ingested =
-        ingest::read(&read).inspect_err(|fault| distributor.count_refused(&tenant, fault, read.body.len()))?;
+    let told_bytes = ingest::told_bytes(&upload.within(caps)).max(bytes);
+    let read = move |caps: Caps| {
+        let ingested = ingest::read(&upload.within(caps))?;
+        let held = ingested.held_bytes();
+        Ok((ingested, held))
+    };
+    let place = Place::of(&parts.extensions);
+    let read = reading::within(&place, caps, told_bytes, read).await;
+    let (ingested, _part) = read.inspect_err(|fault| distributor.count_refused(&tenant, fault, bytes))?;
     distributor.count_notes(&tenant, &ingested.notes);
-    distributor.push(&tenant, ingested.profiles).await?;
+    distributor.push(&tenant, ingested.profiles, &place).await?;
     Ok(())
+}
+
+/// A request whose body has arrived.
+struct Upload {
+    params: IngestParams,
+    content_type: String,
+    content_encoding: String,
+    body: Bytes,
+    now_nanos: i64,
+}
+
+impl Upload {
+    fn within(&self, caps: Caps) -> IngestRequest<'_> {
+        IngestRequest {
+            params: &self.params,
+            content_type: &self.content_type,
+            content_encoding: &self.content_encoding,
+            body: self.body.clone(),
+            now_nanos: self.now_nanos,
+            caps,
+        }
+    }
 }
 
 /// The whole body, within the tenant's limit.

@@ -7,12 +7,15 @@ pub mod push;
 
 mod annotations;
 pub mod labels;
+mod reading;
 mod sampling;
 pub mod split;
 pub mod stripped;
 
 pub mod grpc;
 pub mod http;
+pub mod push_message;
+mod raw;
 
 pub mod otlp;
 pub mod otlp_grpc;

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use flamestore_model::{Fault, Kind};
 use flamestore_rpc::errors::{forward_metadata, row};
 use flamestore_rpc::json::{MessageIndex, Schema, Unknown};
-use flamestore_rpc::{Tenants, plain_response, read_body, to_status};
+use flamestore_rpc::{Place, Tenants, plain_response, read_body, to_status};
 use http::header::{CONTENT_TYPE, HeaderValue};
 use http::{HeaderMap, StatusCode};
 
@@ -38,6 +38,8 @@ const EARLIER_NAMES: [(&str, &str, Option<&str>); 6] = [
     ("ValueType", "aggregationTemporality", None),
     ("ValueType", "aggregation_temporality", None),
 ];
+/// Memory that reading JSON takes for each byte of it.
+const MESSAGE_FROM_JSON: usize = 4;
 const PROTOBUF: HeaderValue = HeaderValue::from_static("application/x-protobuf");
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
@@ -108,23 +110,35 @@ async fn export(State(handler): State<Arc<Handler>>, request: Request) -> Respon
 }
 
 impl Handler {
-    async fn take(&self, form: Form, request: Request) -> Result<(), Fault> {
+    async fn take(self: &Arc<Self>, form: Form, request: Request) -> Result<(), Fault> {
         let tenant = Tenants::of(request.extensions())?.single()?.clone();
         let max = self.distributor.overrides().of(&tenant).body_limit_bytes().unwrap_or(MAX_INFLATED_BYTES);
         let (parts, body) = request.into_parts();
-        let read = read_body(&parts.headers, body, max).await;
-        let body = read.map_err(|fault| if fault.kind == Kind::TooLarge { too_large(max) } else { fault });
-        let message = body
-            .and_then(|body| match form {
+        let place = Place::of(&parts.extensions);
+        let read = async {
+            let read = read_body(&parts.headers, body, max, &place).await;
+            let body = read.map_err(|fault| if fault.kind == Kind::TooLarge { too_large(max) } else { fault })?;
+            match form {
                 Form::Protobuf => Ok(body),
-                Form::Json => {
-                    let mut message = Vec::with_capacity(body.len());
-                    self.schema.read_first(&self.requests, &body, Unknown::Refuse, &mut message)?;
-                    Ok(Bytes::from(message))
-                }
-            })
-            .inspect_err(|fault| self.distributor.count_refused(&tenant, fault, 0))?;
-        otlp::export(&self.distributor, &tenant, message).await
+                Form::Json => self.message_of(body, &place).await,
+            }
+        };
+        let message = read.await.inspect_err(|fault| self.distributor.count_refused(&tenant, fault, 0))?;
+        otlp::export(&self.distributor, &tenant, message, &place).await
+    }
+
+    /// The message that JSON stands for.
+    async fn message_of(self: &Arc<Self>, json: Bytes, place: &Place) -> Result<Bytes, Fault> {
+        let (handler, bytes) = (self.clone(), json.len().saturating_mul(MESSAGE_FROM_JSON));
+        let read = move || {
+            let mut message = Vec::with_capacity(json.len());
+            let read = handler.schema.read_first(&handler.requests, &json, Unknown::Refuse, &mut message);
+            let held = message.capacity();
+            (read.map(|_| Bytes::from(message)), held)
+        };
+        let (message, part) = place.work(bytes, read).await?;
+        place.keep(part);
+        message
     }
 }
 

@@ -11,12 +11,17 @@ use flamestore_limits::quota::{reached, refusal};
 use flamestore_limits::{HumanDuration, Limits, Overrides, QuotaGate, RateLimiter};
 use flamestore_model::labels::names;
 use flamestore_model::{Annotation, Discard, Fault, FaultId, Kind, ProfileId, TenantId};
-use flamestore_pprof::{Caps, NormalizeOptions, Normalized, Profile, Spy, check, decode, normalize};
+use flamestore_pprof::{
+    Caps, Dropped, NormalizeOptions, Normalized, Profile, Spy, check, decode, normalize, told_bytes,
+};
+use flamestore_rpc::{Part, Place, Told, Tried};
 
 use crate::http::too_large;
 use crate::labels::{self, SeriesLabels};
 use crate::observe::{Count, Observe};
+use crate::reading::DECODED;
 use crate::sampling::{self, Verdict};
+use crate::split::Split;
 use crate::{annotations, split, stripped};
 
 /// The largest inflated pprof that any configuration allows.
@@ -24,6 +29,10 @@ pub const MAX_INFLATED_BYTES: usize = 1 << 30;
 /// Values of `pyroscope_spy` that profilers of other languages than Go send.
 const OTHER_SPIES: [&str; 8] =
     ["dotnetspy", "grafana-agent.java", "javaspy", "nodespy", "phpspy", "pyroscope-rs", "pyspy", "rbspy"];
+/// Memory that normalising takes for each byte that the decoded profile holds.
+const NORMALIZED: usize = 2;
+/// Memory of a series on its way, about.
+const SERIES_BYTES: usize = 256;
 /// Distributors that share a tenant's rate. One process is the only one.
 const DISTRIBUTORS: usize = 1;
 
@@ -93,25 +102,32 @@ impl Distributor {
     ///
     /// A fault that invites to try again means that nothing of the push is kept: whoever sends it again sends all of it,
     /// and no profile may come in twice.
-    pub async fn push(&self, tenant: &TenantId, uploads: Vec<RawProfile>) -> Result<Receipt, Fault> {
+    pub async fn push(
+        &self,
+        tenant: &TenantId,
+        uploads: impl IntoIterator<Item = RawProfile, IntoIter: Send>,
+        place: &Place,
+    ) -> Result<Receipt, Fault> {
         let started_nanos = self.parts.clock.monotonic_nanos();
         let limits = self.parts.overrides.of(tenant);
-        let mut pushing = Pushing::new(self, tenant, &limits);
+        let mut pushing = Pushing::new(self, tenant, &limits, place);
         let mut receipt = Receipt::default();
-        let (mut accepted, mut counts) = (Vec::with_capacity(uploads.len()), Vec::with_capacity(uploads.len()));
+        // The room of what is accepted is held until it is in heads.
+        let (mut accepted, mut counts, mut parts) = (Vec::new(), Vec::new(), Vec::new());
         let mut faults = Faults::default();
         for (index, upload) in uploads.into_iter().enumerate() {
             if index > 0 {
-                // A large push is work for seconds; others need the thread too.
+                // Many small profiles are work for seconds; others need the thread too.
                 tokio::task::yield_now().await;
             }
             let mut count = self.count(tenant);
             let bytes = upload.pprof.len();
-            match pushing.prepare(upload, &mut count) {
+            match pushing.prepare(upload, &mut count).await {
                 Ok(prepared) => {
                     receipt.dropped_samples += prepared.dropped_samples;
-                    if let Some(profile) = prepared.profile {
+                    if let Some((profile, part)) = prepared.profile {
                         accepted.push(profile);
+                        parts.push(part);
                         counts.push((count, bytes));
                     }
                 }
@@ -153,7 +169,8 @@ impl Distributor {
 struct Pushing<'a> {
     distributor: &'a Distributor,
     tenant: &'a TenantId,
-    limits: &'a Limits,
+    limits: &'a Arc<Limits>,
+    place: &'a Place,
     /// Of a push over its quota: whether it is one of those that pass. Asked once for all of its profiles.
     passes_quota: Option<bool>,
     /// Whether the rate lets it in, which its first profile decides.
@@ -165,12 +182,12 @@ struct Pushing<'a> {
 }
 
 impl<'a> Pushing<'a> {
-    fn new(distributor: &'a Distributor, tenant: &'a TenantId, limits: &'a Limits) -> Self {
-        Pushing { distributor, tenant, limits, passes_quota: None, let_in: false, bytes: 0, refused: None }
+    fn new(distributor: &'a Distributor, tenant: &'a TenantId, limits: &'a Arc<Limits>, place: &'a Place) -> Self {
+        Pushing { distributor, tenant, limits, place, passes_quota: None, let_in: false, bytes: 0, refused: None }
     }
 
-    /// Everything about one pprof that can be decided without waiting.
-    fn prepare(&mut self, mut upload: RawProfile, count: &mut Count<'a>) -> Result<Prepared, Fault> {
+    /// Everything about one pprof that can be decided without waiting for anything but room to read it.
+    async fn prepare(&mut self, mut upload: RawProfile, count: &mut Count<'a>) -> Result<Prepared, Fault> {
         if let Some(fault) = &self.refused {
             return Err(fault.again());
         }
@@ -181,13 +198,9 @@ impl<'a> Pushing<'a> {
         let groups = limits.distributor_usage_groups.matching(|name| labels.get(name));
         count.groups.clone_from(&groups);
         let profile_name = labels.get(names::PROFILE_NAME).unwrap_or("");
-        let (profile, parse_nanos) = match upload.decoded.take() {
-            Some(decoded) => (*decoded, None),
-            None => {
-                let started_nanos = parts.clock.monotonic_nanos();
-                let decoded = decode(&upload.pprof, max_inflated(limits))?;
-                (decoded, Some(parts.clock.monotonic_nanos().saturating_sub(started_nanos)))
-            }
+        let (profile, parse_nanos, decoding) = match upload.decoded.take() {
+            Some(decoded) => (*decoded, None, Part::default()),
+            None => self.decoded(upload.pprof.clone()).await?,
         };
         count.received(profile_name, upload.pprof.len(), &profile, parse_nanos);
         let throttled = self.check_quota(&groups, now)?;
@@ -206,17 +219,13 @@ impl<'a> Pushing<'a> {
         check_window(time_nanos, now, limits)?;
         check(&profile, &caps(limits, upload.spy))?;
 
-        let options = NormalizeOptions {
-            max_depth: clamped(limits.max_profile_stacktrace_depth),
-            max_symbol_bytes: clamped(limits.max_profile_symbol_value_length),
-            max_inflated_bytes: clamped(max_inflated(limits) as u64),
-            go: is_go(&profile, &labels),
-            spy: upload.spy,
-        };
-        let normalized = normalize(profile, &options);
-        let dropped = normalized.dropped;
+        let profile_name = profile_name.to_owned();
+        let shaping = Shaping { limits: limits.clone(), profile, labels, raw: upload.pprof, spy: upload.spy, whole };
+        let (shaped, part) = shaping.done_at(self.place).await?;
+        drop(decoding);
+        let dropped = shaped.dropped;
         count.dropped(Discard::MalformedProfile, dropped.broken());
-        if normalized.groups.is_empty() {
+        let Some((kept, mut split)) = shaped.kept? else {
             // Nothing but zeros is a quiet program; nothing but broken samples is a broken client.
             return match dropped.broken() {
                 0 => Ok(Prepared::nothing()),
@@ -228,10 +237,7 @@ impl<'a> Pushing<'a> {
                     ),
                 )),
             };
-        }
-        let kept =
-            if whole { Kept { raw: upload.pprof, options, normalized } } else { Kept::stripped(&normalized, options)? };
-        let mut split = split::into_series(&kept.normalized, &labels, limits)?;
+        };
         if split.series.is_empty() {
             count.discarded(Discard::DroppedByRelabelRules, split.dropped_samples, bytes);
             return Ok(Prepared { profile: None, dropped_samples: dropped.broken() });
@@ -241,7 +247,7 @@ impl<'a> Pushing<'a> {
             stripped::mark(&mut split.series);
             count.discarded(Discard::DroppedBySamplingRules, samples as u64, bytes);
         }
-        count.kept(profile_name, &kept.normalized, split.series.len());
+        count.kept(&profile_name, &kept.normalized, split.series.len());
         let sampled = match verdict {
             Verdict::Sampled { usage_group, probability } => Some(annotations::sampled(usage_group, probability)),
             Verdict::Kept | Verdict::Dropped => None,
@@ -256,7 +262,24 @@ impl<'a> Pushing<'a> {
             annotations: throttled.into_iter().chain(sampled).collect(),
             decoded: Some(Box::new(kept.normalized)),
         };
-        Ok(Prepared { profile: Some(profile), dropped_samples: dropped.broken() })
+        Ok(Prepared { profile: Some((profile, part)), dropped_samples: dropped.broken() })
+    }
+
+    /// A pprof decoded, how long that took, and the room that it holds.
+    async fn decoded(&self, raw: Bytes) -> Result<(Profile, Option<u64>, Part), Fault> {
+        let most = max_inflated(self.limits);
+        let told = Told { bytes: told_bytes(&raw), most, memory_per_byte: DECODED };
+        let clock = self.distributor.parts.clock.clone();
+        let read = move |cap| {
+            let started_nanos = clock.monotonic_nanos();
+            let decoded = decode(&raw, cap).map(|profile| {
+                let (nanos, held) = (clock.monotonic_nanos().saturating_sub(started_nanos), profile.held_bytes());
+                ((profile, Some(nanos)), held)
+            });
+            Tried::of(decoded, |fault| cap != most && fault.id == FaultId::ProfileTooLarge)
+        };
+        let ((profile, parse_nanos), part) = self.place.read(told, read).await?;
+        Ok((profile, parse_nanos, part))
     }
 
     /// Charges the tenant for one profile. The push is let in, or refused, as a whole, and so is held in memory no more of it
@@ -314,6 +337,63 @@ impl Faults {
     }
 }
 
+/// One pprof on its way to what is stored of it.
+struct Shaping {
+    limits: Arc<Limits>,
+    profile: Profile,
+    labels: SeriesLabels,
+    raw: Bytes,
+    spy: Spy,
+    /// Whether its stacks are kept.
+    whole: bool,
+}
+
+/// What became of it.
+struct Shaped {
+    dropped: Dropped,
+    /// `None`: there was nothing in it.
+    kept: Result<Option<(Kept, Split)>, Fault>,
+}
+
+impl Shaping {
+    /// Does the work, and answers the room that its result holds.
+    async fn done_at(self, place: &Place) -> Result<(Shaped, Part), Fault> {
+        let bytes = self.profile.held_bytes().saturating_mul(NORMALIZED);
+        place
+            .work(bytes, || {
+                let shaped = self.shaped();
+                let held = match &shaped.kept {
+                    Ok(Some((kept, split))) => kept.normalized.held_bytes() + split.series.len() * SERIES_BYTES,
+                    _ => 0,
+                };
+                (shaped, held)
+            })
+            .await
+    }
+
+    fn shaped(self) -> Shaped {
+        let Shaping { limits, profile, labels, raw, spy, whole } = self;
+        let options = NormalizeOptions {
+            max_depth: clamped(limits.max_profile_stacktrace_depth),
+            max_symbol_bytes: clamped(limits.max_profile_symbol_value_length),
+            max_inflated_bytes: clamped(max_inflated(&limits) as u64),
+            go: is_go(&profile, &labels),
+            spy,
+        };
+        let normalized = normalize(profile, &options);
+        let dropped = normalized.dropped;
+        if normalized.groups.is_empty() {
+            return Shaped { dropped, kept: Ok(None) };
+        }
+        let kept = if whole { Ok(Kept { raw, options, normalized }) } else { Kept::stripped(&normalized, options) };
+        let kept = kept.and_then(|kept| {
+            let split = split::into_series(&kept.normalized, &labels, &limits)?;
+            Ok(Some((kept, split)))
+        });
+        Shaped { dropped, kept }
+    }
+}
+
 /// What is stored of one pprof.
 struct Kept {
     raw: Bytes,
@@ -331,7 +411,7 @@ impl Kept {
 
 struct Prepared {
     /// Absent when rules or zeros left nothing to keep.
-    profile: Option<PushedProfile>,
+    profile: Option<(PushedProfile, Part)>,
     dropped_samples: u64,
 }
 

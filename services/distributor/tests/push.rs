@@ -15,6 +15,7 @@ use flamestore_limits::{Limits, Overrides};
 use flamestore_model::{Fault, FaultId, Kind, TenantId};
 use flamestore_pprof::Spy;
 use flamestore_pprof::encode::Writer;
+use flamestore_rpc::Place;
 use parking_lot::Mutex;
 
 const NOW_NANOS: i64 = 1_795_000_000_000_000_000;
@@ -83,7 +84,7 @@ fn malformed() -> RawProfile {
 
 impl Bench {
     async fn push(&self, uploads: Vec<RawProfile>) -> Result<u64, Fault> {
-        let receipt = self.distributor.push(&TenantId::anonymous(), uploads).await;
+        let receipt = self.distributor.push(&TenantId::anonymous(), uploads, &Place::default()).await;
         receipt.map(|receipt| receipt.profiles)
     }
 
@@ -161,4 +162,17 @@ async fn a_large_push_lets_others_work_between_its_profiles() {
     bench.push((0..20).map(|_| profile("a", 0)).collect()).await.unwrap();
     other.abort();
     assert!(turns.load(Ordering::Relaxed) >= 19, "{turns:?}");
+}
+
+#[tokio::test]
+async fn a_large_profile_is_read_beside_the_thread_that_answers() {
+    let bench = bench(100, Limits { ingestion_burst_size_mb: 100.0, ingestion_rate_mb: 100.0, ..Limits::default() });
+    let large = profile("a", 3 << 20);
+    let push = bench.push(vec![large, malformed(), profile("b", 0)]);
+    tokio::pin!(push);
+    // Nobody else is on this thread: what is not ready at once is done on another one.
+    assert!(futures::poll!(push.as_mut()).is_pending());
+    let fault = push.await.unwrap_err();
+    assert!(fault.message.starts_with("profile 1 of the push: "), "{fault}");
+    assert_eq!(bench.services(), ["a", "b"], "the order stays");
 }

@@ -10,7 +10,7 @@ use flamestore_distributor::Distributor;
 use flamestore_distributor::otlp_grpc::ProfilesDoor;
 use flamestore_distributor::{otlp, otlp_http};
 use flamestore_model::Fault;
-use flamestore_rpc::{BodyCaps, Front, Intake, Router, Tenancy};
+use flamestore_rpc::{BodyCaps, Front, Intake, Router, Tenancy, Workroom};
 use flamestore_service::{ListenerConfig, SidePort};
 use tonic::service::Routes;
 
@@ -62,7 +62,7 @@ pub(crate) fn otlp_front(
     clock: &Arc<dyn Clock>,
     observers: &Arc<Observers>,
     distributor: &Arc<Distributor>,
-    intake: &Arc<Intake>,
+    (intake, workroom): (&Arc<Intake>, &Arc<Workroom>),
 ) -> Result<Front, Fault> {
     let caps = BodyCaps::default();
     Router::new(Routes::new(ProfilesDoor::new(distributor.clone(), caps.push)))
@@ -72,6 +72,7 @@ pub(crate) fn otlp_front(
         .caps(caps)
         .longest(config.querier.timeout)
         .intake(intake.clone())
+        .workroom(workroom.clone())
         .plain(otlp_http::routes(distributor.clone())?)
         .plain_service(otlp::SERVICE)
         .build()

@@ -1,5 +1,6 @@
 //! The wiring: which part speaks to which, and the order of start and stop.
 
+use std::num::NonZero;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,10 +15,9 @@ use flamestore_ingester::IngesterParts;
 use flamestore_limits::Overrides;
 use flamestore_model::{Fault, Kind, TenantId};
 use flamestore_objstore::{Bucket, self_test};
-use flamestore_proto::push::v1::pusher_service_server::PusherServiceServer;
 use flamestore_querier::{Gate, Querier, Shown, View};
 use flamestore_query_frontend::{Frontend, debuginfo, doors};
-use flamestore_rpc::{BodyCaps, Front, Intake, Router, Tenancy, served};
+use flamestore_rpc::{BodyCaps, Front, Intake, Router, Tenancy, Workroom};
 use flamestore_service::{Behind, Listeners, Readiness};
 use flamestore_telemetry::{BuildInfo, Metrics};
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -112,7 +112,8 @@ pub(crate) async fn run(config: Config, clock: Arc<dyn Clock>) -> Result<(), Fau
         clock: clock.clone(),
     });
     let intake = Intake::new(config.distributor.max_inflight_bytes, config.distributor.push_timeout);
-    let otlp = ports::otlp_front(&config, &clock, &observers, &distributor, &intake)?;
+    let workroom = workroom(&config);
+    let otlp = ports::otlp_front(&config, &clock, &observers, &distributor, (&intake, &workroom))?;
     let doors = Doors {
         distributor,
         compactor: compactor.clone(),
@@ -132,7 +133,7 @@ pub(crate) async fn run(config: Config, clock: Arc<dyn Clock>) -> Result<(), Fau
     let staying = readiness.condition("process");
     staying.holds();
     let pages = Pages::new(&config, overrides.clone(), metrics.clone(), clock.clone());
-    let front = front(&config, &clock, &observers, &intake, doors, &readiness, pages)?;
+    let front = front(&config, &clock, &observers, (&intake, &workroom), doors, &readiness, pages)?;
 
     let listeners = Listeners::bind(ports::config(&config)?).await?;
     let (http, grpc, open) = (listeners.http_addr(), listeners.grpc_addr(), listeners.open());
@@ -209,6 +210,16 @@ pub(crate) async fn run(config: Config, clock: Arc<dyn Clock>) -> Result<(), Fau
     }
 }
 
+/// Where what requests send is inflated and decoded.
+fn workroom(config: &Config) -> Arc<Workroom> {
+    let config = &config.distributor;
+    let at_once = match config.max_concurrent_decodes {
+        0 => std::thread::available_parallelism().map_or(1, NonZero::get),
+        n => n,
+    };
+    Workroom::new(config.max_decoding_bytes, at_once, config.push_timeout)
+}
+
 /// Nothing is entrusted to a store that would lose it.
 async fn try_out(bucket: &Bucket, chance: &dyn Chance) -> Result<(), Fault> {
     for _ in 1..BUCKET_TRIES {
@@ -235,14 +246,14 @@ fn front(
     config: &Config,
     clock: &Arc<dyn Clock>,
     observers: &Arc<Observers>,
-    intake: &Arc<Intake>,
+    (intake, workroom): (&Arc<Intake>, &Arc<Workroom>),
     doors: Doors,
     readiness: &Readiness,
     pages: Arc<Pages>,
 ) -> Result<Front, Fault> {
     let Doors { distributor, compactor, reading } = doors;
     let caps = BodyCaps::default();
-    let routes = Routes::new(served!(PusherServiceServer::new(PusherDoor(distributor.clone())), caps.push))
+    let routes = Routes::new(PusherDoor::new(distributor.clone(), caps.push))
         .add_service(ProfilesDoor::new(distributor.clone(), caps.push));
     let frontend = reading.frontend.clone();
     let routes = reading.add_to(routes);
@@ -260,6 +271,7 @@ fn front(
         .caps(caps)
         .longest(config.querier.timeout)
         .intake(intake.clone())
+        .workroom(workroom.clone())
         .path_prefix(&config.server.path_prefix)
         .plain(plain)
         .plain_service(flamestore_distributor::otlp::SERVICE)

@@ -14,11 +14,11 @@ use base64::engine::general_purpose::STANDARD;
 use flamestore_clock::{Chance, Clock};
 use flamestore_flamegraph::Diff;
 use flamestore_limits::Overrides;
-use flamestore_model::{Fault, Kind, TenantId};
+use flamestore_model::{Fault, FaultId, Kind, TenantId};
 use flamestore_objstore::{Bucket, sealed};
 use flamestore_proto::adhocprofiles::v1 as wire;
 use flamestore_proto::adhocprofiles::v1::ad_hoc_profile_service_server::AdHocProfileService;
-use flamestore_rpc::to_status;
+use flamestore_rpc::{Place, Told, Tried, to_status};
 use futures::TryStreamExt;
 use serde::{Deserialize, Serialize};
 use tonic::{Request, Response, Status};
@@ -78,10 +78,7 @@ impl AdHocDoor {
             Kind::NotFound => Fault::new(Kind::NotFound, format!("there is no uploaded profile {id}")),
             _ => fault,
         })?;
-        let read = sealed::check(&object).and_then(|()| {
-            serde_json::from_slice(&object).map_err(|e| Fault::corrupt("it is no JSON of ours").caused_by(e))
-        });
-        read.map_err(|e| {
+        sealed::open(&object).map_err(|e| {
             let fault = Fault::corrupt(format!("the uploaded profile {id} cannot be read")).caused_by(e);
             self.0.bucket.damaged(&key(tenant, id), &fault);
             fault
@@ -96,28 +93,28 @@ impl AdHocDoor {
         &self,
         tenant: &TenantId,
         request: wire::AdHocProfilesUploadRequest,
+        place: &Place,
     ) -> Result<wire::AdHocProfilesGetResponse, Fault> {
         let max_nodes = self.max_nodes(tenant, request.max_nodes)?;
-        let file = unbase64(&request.profile)?;
+        let stored =
+            Arc::new(Stored { name: request.name, uploaded_at_ms: self.0.clock.now_millis(), file: request.profile });
+        let file = stored.file(place).await?;
         if file.len() > MAX_FILE_BYTES {
             return Err(Fault::new(Kind::TooLarge, format!("the file is larger than {MAX_FILE_BYTES} bytes")));
         }
-        let now_ms = self.0.clock.now_millis();
-        let id = id::make(now_ms, self.0.chance.next_u128(), &request.name);
-        let stored = Stored { name: request.name, uploaded_at_ms: now_ms, file: request.profile };
+        let now_ms = stored.uploaded_at_ms;
+        let id = id::make(now_ms, self.0.chance.next_u128(), &stored.name);
         // A file that cannot be shown is not kept.
-        let (stored, answer) = off_the_reactor(move || {
-            let answer = file::open(&stored.name, &file, None).and_then(|opened| shown(opened, max_nodes));
-            (stored, answer)
-        })
-        .await?;
-        let (profile_type, profile_types, flamebearer_profile) = answer?;
-        let object = serde_json::to_vec(&stored)
-            .map_err(|e| Fault::internal("the upload cannot be written as JSON").caused_by(e))?;
+        let (told_bytes, same) = (file::told_bytes(&file), stored.clone());
+        let open = move |cap| file::open(&same.name, &file, None, cap).and_then(|opened| shown(opened, max_nodes));
+        let (profile_type, profile_types, flamebearer_profile) = read(place, told_bytes, open).await?;
+        let same = stored.clone();
+        let object = off_the_reactor(move || serde_json::to_vec(&*same)).await?;
+        let object = object.map_err(|e| Fault::internal("the upload cannot be written as JSON").caused_by(e))?;
         self.0.bucket.put_create(&key(tenant, &id), sealed::seal(object).into()).await?;
         Ok(wire::AdHocProfilesGetResponse {
             id,
-            name: stored.name,
+            name: stored.name.clone(),
             uploaded_at: now_ms,
             profile_type,
             profile_types,
@@ -129,15 +126,18 @@ impl AdHocDoor {
         &self,
         tenant: &TenantId,
         request: wire::AdHocProfilesGetRequest,
+        place: &Place,
     ) -> Result<wire::AdHocProfilesGetResponse, Fault> {
         let max_nodes = self.max_nodes(tenant, request.max_nodes)?;
         let stored = self.load(tenant, &request.id).await?;
         let (name, uploaded_at) = (stored.name.clone(), stored.uploaded_at_ms);
-        let (profile_type, profile_types, flamebearer_profile) = off_the_reactor(move || {
-            let file = unbase64(&stored.file)?;
-            file::open(&stored.name, &file, request.profile_type.as_deref()).and_then(|opened| shown(opened, max_nodes))
-        })
-        .await??;
+        let file = Arc::new(stored).file(place).await?;
+        let (told_bytes, of_file) = (file::told_bytes(&file), name.clone());
+        let open = move |cap| {
+            let opened = file::open(&of_file, &file, request.profile_type.as_deref(), cap)?;
+            shown(opened, max_nodes)
+        };
+        let (profile_type, profile_types, flamebearer_profile) = read(place, told_bytes, open).await?;
         Ok(wire::AdHocProfilesGetResponse {
             id: request.id,
             name,
@@ -170,13 +170,16 @@ impl AdHocDoor {
         &self,
         tenant: &TenantId,
         request: wire::AdHocProfilesDiffRequest,
+        place: &Place,
     ) -> Result<wire::AdHocProfilesDiffResponse, Fault> {
         let max_nodes = self.max_nodes(tenant, request.max_nodes)?;
         let (left, right) =
             tokio::try_join!(self.load(tenant, &request.left_id), self.load(tenant, &request.right_id))?;
-        off_the_reactor(move || {
-            let (left_file, right_file) = (unbase64(&left.file)?, unbase64(&right.file)?);
-            let of = |stored: &Stored, file: &[u8], wanted: Option<&str>| file::open(&stored.name, file, wanted);
+        let (left, right) = (Arc::new(left), Arc::new(right));
+        let (left_file, right_file) = (left.file(place).await?, right.file(place).await?);
+        let told_bytes = file::told_bytes(&left_file) + file::told_bytes(&right_file);
+        let compare = move |cap| {
+            let of = |stored: &Stored, file: &[u8], wanted: Option<&str>| file::open(&stored.name, file, wanted, cap);
             let (first_left, first_right) = (of(&left, &left_file, None)?, of(&right, &right_file, None)?);
             let both_nameless = first_left.said == Said::Nothing && first_right.said == Said::Nothing;
             let common = first_left.types.iter().filter(|t| both_nameless || first_right.types.contains(t));
@@ -191,9 +194,38 @@ impl AdHocDoor {
             let metadata = metadata(&left, "double");
             let flamebearer_profile = json(&Rendered::double(diff, metadata))?;
             Ok(wire::AdHocProfilesDiffResponse { profile_types, flamebearer_profile })
-        })
-        .await?
+        };
+        read(place, told_bytes, compare).await
     }
+}
+
+impl Stored {
+    /// The bytes of the file, held at the request's place.
+    async fn file(self: &Arc<Self>, place: &Place) -> Result<Vec<u8>, Fault> {
+        let stored = self.clone();
+        let read = move || {
+            let file = unbase64(&stored.file);
+            let held = file.as_ref().map_or(0, Vec::capacity);
+            (file, held)
+        };
+        let (file, part) = place.work(self.file.len(), read).await?;
+        place.keep(part);
+        file
+    }
+}
+
+/// Opens files that say that they have so many bytes, at the request's place. `open` takes the most that one may have.
+async fn read<T: Send + 'static>(
+    place: &Place,
+    told_bytes: usize,
+    open: impl Fn(usize) -> Result<T, Fault> + Send + Sync + 'static,
+) -> Result<T, Fault> {
+    let most = file::MAX_INFLATED_BYTES;
+    let told = Told { bytes: told_bytes, most, memory_per_byte: file::MEMORY_PER_BYTE };
+    let tried = move |cap| {
+        Tried::of(open(cap).map(|opened| (opened, 0)), |fault| cap != most && fault.id == FaultId::ProfileTooLarge)
+    };
+    Ok(place.read(told, tried).await?.0)
 }
 
 /// The shown type, all types, and the flame graph as JSON.
@@ -224,12 +256,14 @@ impl AdHocProfileService for AdHocDoor {
         &self,
         request: Request<wire::AdHocProfilesUploadRequest>,
     ) -> Answer<wire::AdHocProfilesGetResponse> {
-        let answer = async { self.upload(&tenant_of(&request)?, request.into_inner()).await };
+        let place = Place::of_request(&request);
+        let answer = async { self.upload(&tenant_of(&request)?, request.into_inner(), &place).await };
         answer.await.map(Response::new).map_err(to_status)
     }
 
     async fn get(&self, request: Request<wire::AdHocProfilesGetRequest>) -> Answer<wire::AdHocProfilesGetResponse> {
-        let answer = async { self.get(&tenant_of(&request)?, request.into_inner()).await };
+        let place = Place::of_request(&request);
+        let answer = async { self.get(&tenant_of(&request)?, request.into_inner(), &place).await };
         answer.await.map(Response::new).map_err(to_status)
     }
 
@@ -240,7 +274,8 @@ impl AdHocProfileService for AdHocDoor {
     }
 
     async fn diff(&self, request: Request<wire::AdHocProfilesDiffRequest>) -> Answer<wire::AdHocProfilesDiffResponse> {
-        let answer = async { self.diff(&tenant_of(&request)?, request.into_inner()).await };
+        let place = Place::of_request(&request);
+        let answer = async { self.diff(&tenant_of(&request)?, request.into_inner(), &place).await };
         answer.await.map(Response::new).map_err(to_status)
     }
 }
@@ -269,30 +304,30 @@ mod tests {
     #[tokio::test]
     async fn what_is_uploaded_is_listed_shown_and_compared() {
         let (door, tenant) = (door(), TenantId::parse("a").unwrap());
-        let first = door.upload(&tenant, file("x.folded", "a;b 3\n")).await.unwrap();
-        let second = door.upload(&tenant, file("y.folded", "a;c 4\n")).await.unwrap();
+        let first = door.upload(&tenant, file("x.folded", "a;b 3\n"), &Place::default()).await.unwrap();
+        let second = door.upload(&tenant, file("y.folded", "a;c 4\n"), &Place::default()).await.unwrap();
         let listed = door.list(&tenant).await.unwrap();
         assert_eq!(listed.len(), 2);
         assert_eq!(listed[0].uploaded_at, 1_795_000_000_000);
         let request = wire::AdHocProfilesGetRequest { id: first.id.clone(), profile_type: None, max_nodes: None };
-        assert_eq!(door.get(&tenant, request).await.unwrap(), first);
+        assert_eq!(door.get(&tenant, request, &Place::default()).await.unwrap(), first);
         let request = wire::AdHocProfilesDiffRequest {
             left_id: first.id,
             right_id: second.id,
             profile_type: None,
             max_nodes: None,
         };
-        let diff = door.diff(&tenant, request).await.unwrap();
+        let diff = door.diff(&tenant, request, &Place::default()).await.unwrap();
         assert!(diff.flamebearer_profile.contains(r#""leftTicks":3"#), "{}", diff.flamebearer_profile);
     }
 
     #[tokio::test]
     async fn another_tenants_file_is_not_found() {
         let (door, a, b) = (door(), TenantId::parse("a").unwrap(), TenantId::parse("b").unwrap());
-        let id = door.upload(&a, file("x", "a 1")).await.unwrap().id;
+        let id = door.upload(&a, file("x", "a 1"), &Place::default()).await.unwrap().id;
         let kind = async |id: &str| {
             let request = wire::AdHocProfilesGetRequest { id: id.into(), profile_type: None, max_nodes: None };
-            door.get(&b, request).await.unwrap_err().kind
+            door.get(&b, request, &Place::default()).await.unwrap_err().kind
         };
         assert_eq!(kind(&id).await, Kind::NotFound);
         assert_eq!(kind(&format!("../../a/adhoc/{id}")).await, Kind::Invalid);

@@ -24,6 +24,20 @@ pub(super) const KEYS: &[Key] = &[
         "Bytes of pushes worked on at a time, as received; further ones wait, then get 503.",
     ),
     Key::ours(
+        "distributor.max_decoding_bytes",
+        "distributor.max-decoding-bytes",
+        Int,
+        "268435456",
+        "Memory for inflating and decoding what requests send, over all of them; further ones wait, then get 503. One that needs more than all of it is read alone.",
+    ),
+    Key::ours(
+        "distributor.max_concurrent_decodes",
+        "distributor.max-concurrent-decodes",
+        Int,
+        "0",
+        "Large uploads that are decoded at a time; 0 = as many as there are cores.",
+    ),
+    Key::ours(
         "distributor.receivers.otlp.protocols.grpc.endpoint",
         "distributor.otlp-grpc-endpoint",
         Text,

@@ -395,7 +395,7 @@ impl<'c> Recording<'c> {
                 return Err(self.too_large());
             }
             out.profiles.push(RawProfile {
-                labels,
+                labels: labels.into(),
                 pprof: pprof.into(),
                 spy: Spy::Other,
                 arrival: Arrival::Ingest { from_nanos: upload.from_nanos },

@@ -69,7 +69,7 @@ impl Reader<'_> {
             labels.extend(origin.labels.iter().cloned());
             labels.push((names::SERVICE_NAME.to_owned(), service.into_owned()));
             profiles.push(RawProfile {
-                labels,
+                labels: labels.into(),
                 pprof: pprof.into(),
                 spy: Spy::Other,
                 arrival: Arrival::Otlp,

@@ -12,6 +12,14 @@ use crate::adhoc::rendered::{self, Shown};
 /// The largest inflated file, in bytes.
 pub(crate) const MAX_INFLATED_BYTES: usize = 64 << 20;
 
+/// Memory that opening a file takes for each byte of it, inflated.
+pub(crate) const MEMORY_PER_BYTE: usize = 16;
+
+/// How large a file says it is once it is inflated.
+pub(crate) fn told_bytes(file: &[u8]) -> usize {
+    flamestore_pprof::told_bytes(file)
+}
+
 /// One value of a file, merged.
 #[derive(Debug)]
 pub(crate) struct Opened {
@@ -36,11 +44,11 @@ pub(crate) enum Said {
     },
 }
 
-/// Opens a file; `wanted` names one of its types, otherwise the first is taken.
+/// Opens a file that inflates to `max_bytes` at most; `wanted` names one of its types, otherwise the first is taken.
 ///
 /// # Errors
 /// `Invalid` or `Unprocessable` when it is in no known form or broken.
-pub(crate) fn open(name: &str, file: &[u8], wanted: Option<&str>) -> Result<Opened, Fault> {
+pub(crate) fn open(name: &str, file: &[u8], wanted: Option<&str>, max_bytes: usize) -> Result<Opened, Fault> {
     match std::str::from_utf8(file) {
         Ok(text) if rendered::is_json(text) => of_json(name, text).map_err(|fault| fault.at(name)),
         Ok(text) => match (collapsed(text), perf::read(text)) {
@@ -53,9 +61,9 @@ pub(crate) fn open(name: &str, file: &[u8], wanted: Option<&str>) -> Result<Open
                 let tree = merged(decode(&script.pprof(chosen), 0)?, 0)?;
                 Ok(Opened { types: script.events, chosen, tree, said: Said::Unit("samples".to_owned()) })
             }
-            (None, None) => of_pprof(name, file, wanted),
+            (None, None) => of_pprof(name, file, wanted, max_bytes),
         },
-        Err(_) => of_pprof(name, file, wanted),
+        Err(_) => of_pprof(name, file, wanted, max_bytes),
     }
 }
 
@@ -65,8 +73,8 @@ fn of_json(name: &str, text: &str) -> Result<Opened, Fault> {
     Ok(Opened { types, chosen: 0, tree, said: Said::Shown { units, sample_rate } })
 }
 
-fn of_pprof(name: &str, file: &[u8], wanted: Option<&str>) -> Result<Opened, Fault> {
-    let profile = decode(file, MAX_INFLATED_BYTES).map_err(|fault| {
+fn of_pprof(name: &str, file: &[u8], wanted: Option<&str>, max_bytes: usize) -> Result<Opened, Fault> {
+    let profile = decode(file, max_bytes).map_err(|fault| {
         fault.at(format_args!(
             "{name} is neither a pprof, nor a flame graph in JSON, collapsed text or perf script text"
         ))
@@ -126,7 +134,7 @@ mod tests {
 
     #[test]
     fn collapsed_text_is_named_after_its_file() {
-        let opened = open("x.folded", b"a;b 3\na;c 4\n\n", None).unwrap();
+        let opened = open("x.folded", b"a;b 3\na;c 4\n\n", None, MAX_INFLATED_BYTES).unwrap();
         assert_eq!((opened.types, opened.tree.total()), (vec!["x.folded".to_owned()], 7));
     }
 
@@ -139,14 +147,14 @@ mod tests {
         let main = w.frame("main");
         w.sample(&[main], &[2, 20], &[]);
         let file = w.finish();
-        let total = |wanted| open("x", &file, wanted).unwrap().tree.total();
+        let total = |wanted| open("x", &file, wanted, MAX_INFLATED_BYTES).unwrap().tree.total();
         assert_eq!((total(None), total(Some("cpu")), total(Some("nope"))), (2, 20, 2));
     }
 
     #[test]
     fn other_bytes_are_refused() {
         for bad in [&b"\xff\xff\xff"[..], b"", b"hello", b"a;b -3\n", b"{", b"{}", b"x 1 2.5: cycles:\n\tnope\n"] {
-            assert!(open("x", bad, None).is_err(), "{bad:?}");
+            assert!(open("x", bad, None, MAX_INFLATED_BYTES).is_err(), "{bad:?}");
         }
     }
 
@@ -154,19 +162,19 @@ mod tests {
     fn a_script_shows_the_event_that_was_asked_for() {
         let text =
             b"x 1 1.5: cycles:\n\t1 main (x)\n\nx 1 2.5: faults:\n\t1 main (x)\n\t2 start (x)\n\nx 1 3.5: cycles:\n\n";
-        let opened = open("x.txt", text, None).unwrap();
+        let opened = open("x.txt", text, None, MAX_INFLATED_BYTES).unwrap();
         assert_eq!(
             (opened.types.as_slice(), opened.tree.total()),
             (["cycles", "faults"].map(str::to_owned).as_slice(), 2)
         );
-        assert_eq!(open("x.txt", text, Some("faults")).unwrap().tree.total(), 1);
+        assert_eq!(open("x.txt", text, Some("faults"), MAX_INFLATED_BYTES).unwrap().tree.total(), 1);
     }
 
     #[test]
     fn a_flame_graph_says_what_it_shows() {
         let file = br#"{"flamebearer":{"names":["total","a"],"levels":[[0,3,0,0],[0,3,3,1]]},
             "metadata":{"units":"bytes","sampleRate":1}}"#;
-        let opened = open("x.json", file, None).unwrap();
+        let opened = open("x.json", file, None, MAX_INFLATED_BYTES).unwrap();
         assert_eq!((opened.types, opened.tree.total()), (vec!["x.json".to_owned()], 3));
         assert_eq!(opened.said, Said::Shown { units: "bytes".into(), sample_rate: 1 });
     }
