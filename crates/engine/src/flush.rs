@@ -49,7 +49,7 @@ impl Store {
         };
         tokio::time::timeout(limit, flushing).await.map_err(|_| {
             Fault::unavailable(format!(
-                "not everything could be flushed in {limit:?} (shutdown_flush_timeout): the rest is in the log in {}, \
+                "not everything could be flushed in {limit:?} (server.graceful_shutdown_timeout): the rest is in the log in {}, \
                  start again with this folder",
                 self.config.data_dir.display()
             ))

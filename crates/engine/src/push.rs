@@ -119,12 +119,12 @@ impl Store {
         }
         let max = self.config.max_log_bytes;
         if self.wal.bytes() > max {
-            self.cut_current(CutReason::Memory);
+            self.cut_current(CutReason::Size);
             return Err(Fault::of(
                 FaultId::LogFull,
                 format!(
-                    "the log holds more than {max} bytes that are not flushed (max_log_bytes): the bucket is down or too \
-                 slow; try again later"
+                    "the log holds more than {max} bytes that are not flushed: the bucket is down or too slow; try again \
+                     later"
                 ),
             ));
         }

@@ -226,7 +226,7 @@ limits! {
         Some("compactor.partial-block-deletion-delay"), ENFORCED;
     /// Writes sums of 5 minutes and 1 hour next to the profiles.
     compactor_downsampler_enabled: bool = true, Some("compactor.compactor-downsampler-enabled"),
-        Effect::None("series are summed fast enough from the profiles themselves");
+        Effect::None("sums of five minutes and of hours are always written with compacted blocks");
     /// Encryption of this tenant's objects.
     s3_sse_type: String = String::new(), None, Effect::None("encryption is set for the whole bucket");
     /// Key of that encryption.

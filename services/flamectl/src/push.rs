@@ -75,8 +75,8 @@ pub(crate) struct Push {
 
     /// How long to wait in all for a server that is busy or over a limit before its refusal counts; 0: not at all.
     ///
-    /// Each file is sent five times at most, after the waits that the server asks for. What the server kept of a file with
-    /// several profiles before it refused the rest is then kept twice.
+    /// Each file is sent five times at most, after the waits that the server asks for. Of what it invites to send again, it has
+    /// kept nothing.
     #[arg(long, value_name = "DURATION", default_value = "1m", value_parser = times::parse_duration)]
     retry_for: Duration,
 

@@ -7,7 +7,8 @@ const RING: &str = "ring state travels by gossip only, under memberlist.*";
 const READY: &str = "an ingester is ready as soon as its log is replayed";
 const CLUSTER: &str = "gossip chooses this itself";
 const HTTP: &str = "the object store client chooses this itself";
-const COMPACT: &str = "compaction needs no local directory and no waiting for others";
+const ROLL_UPS: &str = "sums of five minutes and of hours are always written with compacted blocks";
+const COMPACT: &str = "compaction fetches what it merges, tries again with the next run, and waits for nobody";
 const ONE_LAYOUT: &str = "there is one storage layout here: nothing to choose and nothing to coordinate";
 const TRACES: &str = "no traces are exported";
 
@@ -236,7 +237,7 @@ pub(super) const KEYS: &[Key] = &[
         Bool,
         COMPACT,
     ),
-    Key::no_effect("compactor.downsampler_enabled", "compactor.downsampler-enabled", Bool, COMPACT),
+    Key::no_effect("compactor.downsampler_enabled", "compactor.downsampler-enabled", Bool, ROLL_UPS),
     Key::no_effect(
         "compactor.max_opening_blocks_concurrency",
         "compactor.max-opening-blocks-concurrency",
