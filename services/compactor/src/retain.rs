@@ -7,7 +7,7 @@ use flamestore_limits::Limits;
 use flamestore_model::{Fault, TenantId};
 
 use crate::disk;
-use crate::run::Compactor;
+use crate::run::{Compactor, Found};
 
 impl Compactor {
     /// What a tenant may keep by age and size.
@@ -19,14 +19,15 @@ impl Compactor {
     }
 
     /// Marks what is too old or too much: hidden from queries now, deleted after the delay.
-    pub(crate) async fn retain(&self, index: &Index, view: &View) -> Result<(), Fault> {
+    /// Returns whether there was anything.
+    pub(crate) async fn retain(&self, index: &Index, view: &View) -> Result<bool, Fault> {
         let rules = self.rules(&self.parts.overrides.of(index.tenant()));
         let listed: Vec<Meta> = view.listed().cloned().collect();
         let going = going(&listed, &rules);
         if !going.is_empty() {
             self.mark(index, view, &going).await?;
         }
-        Ok(())
+        Ok(!going.is_empty())
     }
 
     async fn mark(&self, index: &Index, view: &View, going: &[Going]) -> Result<(), Fault> {
@@ -73,7 +74,7 @@ impl Compactor {
         );
         let mut last = Ok(());
         let mut all: Vec<(Index, View)> = Vec::new();
-        for tenant in self.tenants().await? {
+        for Found { tenant, .. } in self.tenants().await? {
             let index = self.index(&tenant);
             match self.view(&index).await {
                 Ok(view) => {

@@ -1,11 +1,12 @@
 //! The story of the compactor: what it does, and how often.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use flamestore_block::{BlockCache, Spill};
 use flamestore_clock::{Chance, Clock};
+use flamestore_index::store::KEEP_SNAPSHOTS_FOR;
 use flamestore_index::{Index, Snapshot, View};
 use flamestore_limits::Overrides;
 use flamestore_model::{Fault, TenantId};
@@ -32,6 +33,12 @@ pub struct Parts {
     pub flusher: Arc<dyn Flush>,
     pub follower: Arc<dyn Follow>,
     pub observer: Arc<dyn Observe>,
+}
+
+/// A tenant, and what a listing shows of it.
+pub(crate) struct Found {
+    pub(crate) tenant: TenantId,
+    folders: BTreeSet<String>,
 }
 
 /// Merges and removes blocks of all tenants. Holds nothing that the bucket does not: it can be stopped and started anywhere.
@@ -106,7 +113,7 @@ impl Compactor {
             self.parts.observer.run_ended(0, 1);
         })?;
         let (mut looked, mut failed, mut last) = (0, 0, Ok(()));
-        for tenant in tenants.iter().filter(|t| self.config.compacts(t)) {
+        for tenant in tenants.iter().map(|found| &found.tenant).filter(|t| self.config.compacts(t)) {
             looked += 1;
             if let Err(fault) = Box::pin(self.compact(tenant)).await {
                 failed += 1;
@@ -127,9 +134,9 @@ impl Compactor {
         match self.tenants().await {
             Err(fault) => last = Err(fault),
             Ok(tenants) => {
-                for tenant in tenants {
-                    if let Err(fault) = Box::pin(self.clean(&tenant)).await {
-                        tracing::warn!(target: "compactor", %tenant, %fault, "compactor: cleanup failed; it is tried again");
+                for found in tenants {
+                    if let Err(fault) = Box::pin(self.clean(&found)).await {
+                        tracing::warn!(target: "compactor", tenant = %found.tenant, %fault, "compactor: cleanup failed; it is tried again");
                         last = Err(fault);
                     }
                 }
@@ -139,30 +146,45 @@ impl Compactor {
         last
     }
 
-    async fn clean(&self, tenant: &TenantId) -> Result<(), Fault> {
+    /// A tenant in which nothing happens costs four listings and four reads, two of them of what is not there.
+    async fn clean(&self, Found { tenant, folders }: &Found) -> Result<(), Fault> {
         let index = self.index(tenant);
-        let view = self.view(&index).await?;
-        Box::pin(self.publish(&index, &view)).await?;
-        self.retain(&index, &view).await?;
+        let mut view = self.view(&index).await?;
+        let published = Box::pin(self.publish(&index, &view)).await?;
+        let marked = self.retain(&index, &view).await?;
         let watched = Box::pin(self.watch(&index, &view)).await;
-        let view = self.view(&index).await?;
+        let sound = view.missing.is_empty() && view.snapshot.quarantined.is_empty() && view.snapshot.lost.is_empty();
+        if published.seq != view.snapshot.seq || marked || !sound {
+            view = self.view(&index).await?;
+        }
         // What one of these cannot do keeps no other from its work.
-        let requests = Box::pin(self.keep_requests(&index, &view)).await;
+        let requests = if folders.contains("deletions") || !view.snapshot.deletions.is_empty() {
+            Box::pin(self.keep_requests(&index, &view)).await
+        } else {
+            Ok(())
+        };
         let (_, swept) = self.sweep(&index, &view, false).await;
         let delay = self.parts.overrides.of(tenant).compactor_partial_block_deletion_delay;
         let orphans = match delay.enabled() {
             Some(delay) => Box::pin(self.sweep_orphans(&index, &view, delay)).await,
             None => Ok(()),
         };
-        let leases = Box::pin(self.sweep_leases(tenant)).await;
-        let trimmed = index.trim().await;
+        let leases = if folders.contains("leases") { Box::pin(self.sweep_leases(tenant)).await } else { Ok(0) };
+        // Of an index that has not changed for a while, that is done.
+        let resting =
+            Duration::from_millis(u64::try_from(self.parts.clock.now_millis() - view.snapshot.written_ms).unwrap_or(0));
+        let trimmed = if resting < 2 * KEEP_SNAPSHOTS_FOR + 2 * self.config.cleanup_interval {
+            index.trim().await
+        } else {
+            Ok(0)
+        };
         self.count(tenant, &view);
         watched.and(requests).and(swept).and(orphans).and(leases.map(drop)).and(trimmed.map(drop))
     }
 
     /// Lists what was flushed since the last snapshot, so that a start finds it whatever a listing shows; writes a sound
     /// snapshot in place of a damaged one; forgets old receipts. Whoever follows learns what others have changed.
-    async fn publish(&self, index: &Index, view: &View) -> Result<(), Fault> {
+    async fn publish(&self, index: &Index, view: &View) -> Result<Snapshot, Fault> {
         let old = delete::old(&view.snapshot, self.parts.clock.now_millis());
         for (_, listed_in) in &old {
             index.forget(*listed_in).await?;
@@ -172,7 +194,7 @@ impl Compactor {
             snapshot.deletions.retain(|d| !old.iter().any(|(id, _)| *id == d.id));
             Ok(())
         };
-        self.edit(index, view, edit).await.map(drop)
+        self.edit(index, view, edit).await
     }
 
     /// Lists what was flushed since the last snapshot. Returns the list.
@@ -232,13 +254,14 @@ impl Compactor {
         Ok(view)
     }
 
-    pub(crate) async fn tenants(&self) -> Result<Vec<TenantId>, Fault> {
+    pub(crate) async fn tenants(&self) -> Result<Vec<Found>, Fault> {
         let names = self.parts.bucket.list_dirs("").await?;
         let mut tenants = Vec::new();
         for tenant in names.iter().filter_map(|name| TenantId::parse(name).ok()) {
             // Other things of ours have folders beside the tenants'. Where all blocks are gone, the index may not know yet.
-            if self.parts.bucket.list_dirs(tenant.as_str()).await?.iter().any(|dir| dir == "blocks" || dir == "index") {
-                tenants.push(tenant);
+            let folders: BTreeSet<String> = self.parts.bucket.list_dirs(tenant.as_str()).await?.into_iter().collect();
+            if folders.contains("blocks") || folders.contains("index") {
+                tenants.push(Found { tenant, folders });
             }
         }
         Ok(tenants)

@@ -1,6 +1,7 @@
 //! Compacting again, elsewhere, twice at once, and with profiles that came twice.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::SeqCst;
 use std::time::Duration;
 
@@ -8,6 +9,7 @@ use flamestore_block::{Block, BlockCache, Meta};
 use flamestore_clock::Clock;
 use flamestore_index::Index;
 use flamestore_model::ProfileId;
+use flamestore_objstore::{Faulty, Op, Verdict};
 use futures::TryStreamExt;
 
 use crate::support::{START_NANOS, World, compactor, runtime, tenant_of};
@@ -178,5 +180,31 @@ fn whatever_another_process_does_a_store_follows_with_the_next_cleaning() {
         }
         let count = |tenant| live(&world, tenant);
         assert_eq!((count(0).await.len(), count(1).await.len()), (1, 1));
+    });
+}
+
+#[test]
+fn a_tenant_in_which_nothing_happens_costs_few_requests() {
+    runtime().block_on(async {
+        let world = filled(|_| {}).await;
+        world.compactor().compact_all().await.unwrap();
+        for _ in 0..3 {
+            world.compactor().clean_all().await.unwrap();
+            world.clock.advance(Duration::from_secs(3 * 3600));
+        }
+        let (lists, others) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
+        let counts = [lists.clone(), others.clone()];
+        let rule = move |op: Op, _: &_| {
+            counts[usize::from(op != Op::List)].fetch_add(1, SeqCst);
+            Verdict::Pass
+        };
+        let bucket = world.bucket.clone().through(|store| Arc::new(Faulty::by_rule(store, rule)));
+        let engine = world.process.as_ref().unwrap().0.clone();
+        let idle = compactor(&world.dir, &bucket, &world.clock, &world.struck, &world.setup, engine, None);
+        idle.clean_all().await.unwrap();
+        let asked = || (lists.swap(0, SeqCst), others.swap(0, SeqCst));
+        assert_eq!(asked(), (1 + 2 * 4, 2 * 4), "a cleanup of two tenants");
+        idle.compact_all().await.unwrap();
+        assert_eq!(asked(), (1 + 2 * 3, 2 * 2), "a look for compactions");
     });
 }
