@@ -3,6 +3,7 @@
 mod adhoc;
 mod analyze;
 mod annotations;
+mod bombs;
 mod export;
 mod federation;
 mod frames;
