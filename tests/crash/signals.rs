@@ -36,3 +36,21 @@ fn a_second_signal_ends_the_stop_and_nothing_that_was_acknowledged_is_lost() {
     let found = server.client().cpu("{service_name=\"svc\"}", now - 60, now + 60);
     assert_eq!(found.self_values.get("work"), Some(&50_000_000), "{found:?}");
 }
+
+#[test]
+fn ready_turns_red_before_anybody_is_turned_away() {
+    let mut server = Server::start(&["-shutdown-delay=1h"]);
+    let client = server.client();
+    client.get("/ready").expect("ready");
+    let done = Command::new("kill").arg(server.pid().to_string()).status().expect("kill runs");
+    assert!(done.success());
+    let text = until("the stop", || match client.try_get("/ready") {
+        Ok((503, text)) => Ok(text),
+        other => Err(format!("{other:?}")),
+    });
+    assert_eq!(text, "process: stopping\n");
+    let now = SystemClock::default().now_millis() / 1000;
+    let (status, text) = client.push_folded("svc", now - 10, "main;work 5\n").expect("an answer");
+    assert_eq!(status, 200, "load balancers need a moment: {text}");
+    server.stop();
+}

@@ -150,6 +150,12 @@ fn copies_are_what_the_bucket_has() {
         let there = server.bucket().join("anonymous/blocks").join(file.strip_prefix(&copy).unwrap());
         assert_eq!(fs::read(file).unwrap(), fs::read(there).unwrap(), "{}", file.display());
     }
+    // The same once more, and then beside something else that has the same profiles.
+    let again = || run_at("", &["blocks", "export", &dir(&server), "--to", copy.to_str().unwrap()], b"");
+    assert!(again().text().contains(": 2 blocks, "));
+    let one = fs::read_dir(&copy).unwrap().next().unwrap().unwrap().path();
+    fs::rename(&one, copy.join("01KAHV8N00000000000000000Z")).unwrap();
+    again().failed(6, "01KAHV8N00000000000000000Z holds profiles that would be in FOLDER twice");
     let none = run_at("", &["blocks", "export", &dir(&server), "--service", "nobody", "--to", "/tmp/x"], b"");
     none.failed(7, "there are no blocks that fit");
 }

@@ -1,11 +1,12 @@
 //! `flamectl blocks export`: copies blocks to a folder, where other programs read them.
 
+use std::collections::HashSet;
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use flamestore_block::{Block, meta};
+use flamestore_block::{Block, Meta, Origin, meta};
 use flamestore_model::Fault;
 use indicatif::ProgressBar;
 
@@ -20,7 +21,8 @@ use crate::units::Measure;
 /// Copy blocks to a folder, for DuckDB and other engines.
 ///
 /// Writes FOLDER/ULID/*.parquet and meta.json, checked against their checksums. Without ids it copies all blocks that
-/// count, so that the recipes of block-format.md may read FOLDER/*/samples.parquet: no profile is there twice.
+/// count, so that the recipes of block-format.md may read FOLDER/*/samples.parquet: no profile is there twice. A folder
+/// with blocks that have been compacted into others since it was written is refused.
 #[derive(Debug, Args)]
 pub(crate) struct Export {
     /// The blocks, by their ids; default: all that count.
@@ -43,6 +45,7 @@ pub(crate) fn run(store: &Store, args: &Export) -> Result<Exit, Failure> {
     if found.is_empty() {
         return Err(Failure::nothing("there are no blocks that fit"));
     }
+    refuse_twice(&found, &args.to)?;
     let bar = progress::bytes(found.iter().map(|f| f.meta.stats.bytes).sum());
     for found in &found {
         one(store, found, &args.to, &bar)?;
@@ -60,6 +63,29 @@ pub(crate) fn run(store: &Store, args: &Export) -> Result<Exit, Failure> {
     writeln!(out, "{}: {} blocks, {}", args.to.display(), found.len(), Measure::Bytes.show(signed(bytes)))?;
     out.finish()?;
     Ok(Exit::Done)
+}
+
+/// Refuses a folder in which another block has profiles of these, as one that was made of them has.
+fn refuse_twice(found: &[Found], to: &Path) -> Result<(), Failure> {
+    let profiles: HashSet<(&str, &Origin)> =
+        found.iter().flat_map(|f| f.meta.origins().iter().map(|origin| (f.meta.tenant.as_str(), origin))).collect();
+    let Ok(entries) = fs::read_dir(to) else { return Ok(()) };
+    for entry in entries {
+        let folder = entry.map_err(|e| Failure::file(&to.display().to_string(), &e))?.path();
+        let is_one_of_these = |f: &Found| folder.file_name().is_some_and(|name| *name == *f.meta.ulid.to_string());
+        let Ok(json) = fs::read(folder.join(meta::META_FILE)) else { continue };
+        let Ok(other) = Meta::from_json(&json) else { continue };
+        let is_there = |origin| profiles.contains(&(other.tenant.as_str(), origin));
+        if !found.iter().any(is_one_of_these) && other.origins().iter().any(is_there) {
+            let text = format!(
+                "{} holds profiles that would be in FOLDER twice: it was copied before a compaction; copy into an empty \
+                 folder, or remove it",
+                folder.display()
+            );
+            return Err(Failure::new(Exit::File, text));
+        }
+    }
+    Ok(())
 }
 
 fn one(store: &Store, found: &Found, to: &Path, bar: &ProgressBar) -> Result<(), Failure> {
