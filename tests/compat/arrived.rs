@@ -6,7 +6,9 @@ use std::ops::RangeInclusive;
 use flamestore_clock::{Clock, SystemClock};
 use flamestore_tests::Server;
 use flamestore_tests::client::Flame;
-use serde_json::json;
+use serde_json::{Value, json};
+
+use super::number;
 
 /// Looks one hour back.
 const RANGE_SECONDS: i64 = 3600;
@@ -49,6 +51,12 @@ pub(super) fn check(
         types(server),
     );
     assert!(flame.total >= found, "{profile_type}: a total of {} below {found}", flame.total);
+}
+
+/// CPU time by a profiler that looks who runs, or whom the kernel charges for whole ticks: waiting for a busy core counts too.
+pub(super) fn running(did: &Value) -> RangeInclusive<i64> {
+    let (low, high) = (about(number(did, "cpu_ns")), about(number(did, "wall_ns")));
+    *low.start()..=*high.end()
 }
 
 /// What a sampling profiler may make of a true value: it misses its start and end, and waits are counted a little long.

@@ -5,7 +5,7 @@ use std::process::Command;
 use flamestore_tests::client::CPU;
 use flamestore_tests::{Server, tools};
 
-use super::arrived::{about, check, flame};
+use super::arrived::{about, check, flame, running};
 use super::{build, built, number, sources, work};
 
 const SELECTOR: &str = r#"{service_name="compat.java", region="eu"}"#;
@@ -48,7 +48,7 @@ fn a_java_program_arrives_with_cpu_allocations_locks_and_labels() {
     let of = |field| number(&did, field);
 
     let tagged = r#"{service_name="compat.java", phase="spin"}"#;
-    check(&server, CPU, tagged, "Compat.spinForFlamestore", about(of("cpu_ns")));
+    check(&server, CPU, tagged, "Compat.spinForFlamestore", running(&did));
     let untagged = flame(&server, CPU, r#"{service_name="compat.java", phase=""}"#);
     assert!(!untagged.totals.contains_key("Compat.spinForFlamestore"), "{untagged:?}");
 

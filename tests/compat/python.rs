@@ -7,16 +7,9 @@ use std::process::Command;
 use flamestore_clock::{Clock, SystemClock};
 use flamestore_tests::client::CPU;
 use flamestore_tests::{Server, tools};
-use serde_json::Value;
 
-use super::arrived::{about, check};
+use super::arrived::{about, check, running};
 use super::{built, number, sources, work};
-
-/// CPU time by a profiler that looks who runs, so that waiting for a busy core counts too.
-fn running(did: &Value) -> std::ops::RangeInclusive<i64> {
-    let (low, high) = (about(number(did, "cpu_ns")), about(number(did, "wall_ns")));
-    *low.start()..=*high.end()
-}
 
 #[test]
 fn a_python_program_arrives_with_cpu_memory_and_tags() {
