@@ -237,15 +237,15 @@ impl Scan<'_> {
             let mut behind = self.rest.strip_prefix('\\').map(str::chars);
             match behind.as_mut().and_then(Iterator::next) {
                 Some(c @ ('d' | 's' | 'w')) => {
-                    (self.next(), self.next());
+                    self.rest = self.rest.get(2..).unwrap_or("");
                     self.out.push_str(ascii(c));
                 }
                 Some(c @ ('D' | 'S' | 'W')) => {
-                    (self.next(), self.next());
+                    self.rest = self.rest.get(2..).unwrap_or("");
                     self.out.push_str(&format!("[^{}]", ascii(c)));
                 }
                 Some(c @ ('p' | 'P')) => {
-                    (self.next(), self.next());
+                    self.rest = self.rest.get(2..).unwrap_or("");
                     let property = self.property(c)?;
                     self.out.push_str(&property);
                 }

@@ -299,7 +299,7 @@ mod tests {
         for _ in 0..4 {
             a.push(asked(&gate, "a").await);
         }
-        let mut b = vec![asked(&gate, "b").await, asked(&gate, "b").await];
+        let mut b = [asked(&gate, "b").await, asked(&gate, "b").await];
         // Two each: nobody has more than b would have then.
         for name in ["a", "b"] {
             assert!(gate.turn(&tenants(name)).await.is_err());
