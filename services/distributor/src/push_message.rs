@@ -17,7 +17,7 @@ const OBJECT_BYTES: usize = 128;
 /// Reads a message; the bytes of profiles stay where they are.
 ///
 /// # Errors
-/// `Internal` when it is no such message, which is what gRPC says of one; `ResourceExhausted` when there is too much in it;
+/// `InvalidArgument` when it is no such message; `ResourceExhausted` when there is too much in it;
 /// `Unavailable` when there is no room in time.
 pub(crate) async fn read(message: Bytes, place: &Place) -> Result<PushRequest, Status> {
     let count = objects(&message);
@@ -30,7 +30,7 @@ pub(crate) async fn read(message: Bytes, place: &Place) -> Result<PushRequest, S
     let bytes = count * OBJECT_BYTES;
     let (read, part) = place.work(bytes, move || (PushRequest::decode(message), bytes)).await.map_err(to_status)?;
     place.keep(part);
-    read.map_err(|e| Status::internal(e.to_string()))
+    read.map_err(|e| Status::invalid_argument(format!("cannot decode the message: {e}")))
 }
 
 /// How many there are, or as many as were counted when it became clear that there are too many or that the message is broken.
@@ -100,7 +100,7 @@ mod tests {
     async fn a_broken_message_is_told_by_who_reads_it() {
         for broken in [&b"\x0a\xff"[..], b"\x0a\x02\x0a\x09", b"\xff"] {
             let refused = read(Bytes::from_static(broken), &Place::default()).await.unwrap_err();
-            assert_eq!(refused.code(), Code::Internal, "{broken:?}");
+            assert_eq!(refused.code(), Code::InvalidArgument, "{broken:?}");
         }
     }
 }
