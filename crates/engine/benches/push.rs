@@ -10,8 +10,8 @@ use flamestore_clock::{SeededChance, SystemClock};
 use flamestore_engine::{Engine, EngineConfig, Parts, Silent};
 use flamestore_model::{Labels, ProfileId, ProfileType, Select, StoredSeries, TenantId, TimeRange, TreeQuery};
 use flamestore_objstore::Bucket;
-use flamestore_pprof::encode::Writer;
 use flamestore_pprof::NormalizeOptions;
+use flamestore_pprof::encode::Writer;
 
 const TYPE: &str = "process_cpu:cpu:nanoseconds:cpu:nanoseconds";
 const START_NANOS: i64 = 1_763_697_600_000_000_000;

@@ -9,8 +9,9 @@ use object_store::{BackoffConfig, ClientOptions, RetryConfig};
 pub const MAX_REQUESTS: usize = 64;
 /// Connections kept open for later requests.
 pub const MAX_IDLE_CONNECTIONS: usize = MAX_REQUESTS;
-/// How long a connection is kept for a later request; less than stores wait before they hang up.
-pub const IDLE_CONNECTION: Duration = Duration::from_secs(15);
+/// How long a connection is kept for a later request; less than stores wait before they hang up, of which those that run on Node
+/// wait 5 seconds.
+pub const IDLE_CONNECTION: Duration = Duration::from_secs(4);
 /// How long making a connection may take.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long one request may take with all of its content; enough for a large file over a slow line.

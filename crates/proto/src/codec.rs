@@ -2,7 +2,7 @@
 
 use std::marker::PhantomData;
 
-use prost::Message;
+use prost::{DecodeError, Message};
 use tonic::Status;
 use tonic::codec::{DecodeBuf, Decoder, EncodeBuf, Encoder};
 
@@ -53,6 +53,11 @@ impl<U: Message + Default> Decoder for Reader<U> {
     type Error = Status;
 
     fn decode(&mut self, buffer: &mut DecodeBuf<'_>) -> Result<Option<U>, Status> {
-        U::decode(buffer).map(Some).map_err(|e| Status::invalid_argument(format!("cannot decode the message: {e}")))
+        U::decode(buffer).map(Some).map_err(|e| undecodable(&e))
     }
+}
+
+/// What is told of a message that is none.
+pub fn undecodable(why: &DecodeError) -> Status {
+    Status::invalid_argument(format!("cannot decode the message: {why}"))
 }

@@ -303,11 +303,14 @@ mod tests {
         let room = Workroom::new(64 << 20, 2, LATE);
         let here = std::thread::current().id();
         let (at_once, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+        // Two are certain to meet, and a third would have time to.
+        let pair = Arc::new(std::sync::Barrier::new(2));
         let large = || {
-            let (place, at_once, most) = (room.place(), at_once.clone(), most.clone());
+            let (place, at_once, most, pair) = (room.place(), at_once.clone(), most.clone(), pair.clone());
             tokio::spawn(async move {
                 let work = move || {
                     most.fetch_max(at_once.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+                    pair.wait();
                     std::thread::sleep(Duration::from_millis(5));
                     at_once.fetch_sub(1, Ordering::SeqCst);
                     (std::thread::current().id(), 0)

@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use flamestore_model::{Fault, Kind};
+use flamestore_proto::codec::undecodable;
 use flamestore_proto::push::v1::PushRequest;
 use flamestore_rpc::{Place, to_status};
 use prost::Message;
@@ -30,7 +31,7 @@ pub(crate) async fn read(message: Bytes, place: &Place) -> Result<PushRequest, S
     let bytes = count * OBJECT_BYTES;
     let (read, part) = place.work(bytes, move || (PushRequest::decode(message), bytes)).await.map_err(to_status)?;
     place.keep(part);
-    read.map_err(|e| Status::invalid_argument(format!("cannot decode the message: {e}")))
+    read.map_err(|e| undecodable(&e))
 }
 
 /// How many there are, or as many as were counted when it became clear that there are too many or that the message is broken.

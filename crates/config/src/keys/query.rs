@@ -11,7 +11,13 @@ pub(super) const KEYS: &[Key] = &[
         "Queries worked on at a time; further ones wait, and tenants take turns.",
     )
     .also(&["querier.max_concurrent"]),
-    Key::ours("querier.max_queued", "querier.max-queued", Int, "128", "Queries that may wait; of further ones, those of the tenant with the most get 503."),
+    Key::ours(
+        "querier.max_queued",
+        "querier.max-queued",
+        Int,
+        "128",
+        "Queries that may wait; of further ones, those of the tenant with the most get 503.",
+    ),
     Key::ours("querier.timeout", "querier.timeout", Duration, "1m", "Longest time a query may take."),
     Key::ours(
         "querier.block_cache_bytes",

@@ -15,8 +15,8 @@ use flamestore_model::{
     Fault, Labels, Matcher, ProfileId, ProfileType, Select, Selector, StoredSeries, TenantId, TimeRange, TreeQuery,
 };
 use flamestore_objstore::{Bucket, Faulty, Verdict};
-use flamestore_pprof::encode::{Label, Writer};
 use flamestore_pprof::NormalizeOptions;
+use flamestore_pprof::encode::{Label, Writer};
 use object_store::memory::InMemory;
 use parking_lot::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 

@@ -20,8 +20,8 @@ use flamestore_engine::{Engine, EngineConfig};
 use flamestore_limits::{Limits, Overrides};
 use flamestore_model::{Labels, ProfileId, ProfileType, Select, StoredSeries, TenantId, TimeRange, TreeQuery};
 use flamestore_objstore::Bucket;
-use flamestore_pprof::encode::Writer;
 use flamestore_pprof::NormalizeOptions;
+use flamestore_pprof::encode::Writer;
 use futures::TryStreamExt;
 
 use follows::StoreFollows;
