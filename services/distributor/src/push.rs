@@ -133,6 +133,10 @@ impl Distributor {
                 }
                 Err(fault) => {
                     count.refused(&fault, bytes);
+                    if fault.kind == Kind::Unavailable {
+                        // There was no room for it, and nothing of the push is kept yet: all of it may come again.
+                        return Err(fault);
+                    }
                     faults.add(fault.at(format_args!("profile {index} of the push")));
                 }
             }

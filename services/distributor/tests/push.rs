@@ -15,7 +15,7 @@ use flamestore_limits::{Limits, Overrides};
 use flamestore_model::{Fault, FaultId, Kind, TenantId};
 use flamestore_pprof::Spy;
 use flamestore_pprof::encode::Writer;
-use flamestore_rpc::Place;
+use flamestore_rpc::{Place, Workroom};
 use parking_lot::Mutex;
 
 const NOW_NANOS: i64 = 1_795_000_000_000_000_000;
@@ -126,6 +126,26 @@ async fn a_push_of_which_something_is_kept_is_never_told_to_come_again() {
     assert_eq!(bench.services(), ["a", "b"]);
     let fault = bench.push(vec![malformed(), profile("d", 0)]).await.unwrap_err();
     assert_eq!(fault.kind, Kind::Limited, "nothing was kept, and one of both may be kept later");
+}
+
+#[tokio::test]
+async fn a_push_with_a_profile_for_which_there_is_no_room_just_now_comes_again_as_a_whole() {
+    let bench = bench(100, Limits::default());
+    let room = Workroom::new(64 << 20, 1, Duration::from_millis(10));
+    // Somebody has all the room, and what is beyond it too, for which the second profile of a push may wait.
+    let other = room.place();
+    let work = async || other.work(1 << 30, || ((), 1 << 30)).await.unwrap().1;
+    let taken = [work().await, work().await];
+    let push = async || {
+        let uploads = vec![profile("a", 0), profile("b", 1 << 20)];
+        bench.distributor.push(&TenantId::anonymous(), uploads, &room.place()).await
+    };
+    let fault = push().await.unwrap_err();
+    assert_eq!((fault.id, fault.kind), (FaultId::MemoryFull, Kind::Unavailable));
+    assert!(bench.services().is_empty());
+    drop((taken, other));
+    assert_eq!(push().await.unwrap().profiles, 2);
+    assert_eq!(bench.services(), ["a", "b"]);
 }
 
 #[tokio::test]
