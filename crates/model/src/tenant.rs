@@ -13,6 +13,8 @@ pub struct TenantId(Arc<str>);
 
 /// The longest tenant name in bytes.
 pub const MAX_TENANT_BYTES: usize = 150;
+/// The most tenants of one read.
+pub const MAX_TENANTS: usize = 256;
 
 impl TenantId {
     /// The tenant of everything while multi-tenancy is off.
@@ -37,7 +39,7 @@ impl TenantId {
         }
     }
 
-    /// The tenants of a read, `a|b`: checked, sorted, each once. A `|` too many is forgiven.
+    /// The tenants of a read, `a|b`: checked, sorted, each once, no more than [`MAX_TENANTS`]. A `|` too many is forgiven.
     pub fn parse_many(text: &str) -> Result<Vec<Self>, Fault> {
         let mut names = text.split('|').filter(|name| !name.is_empty()).peekable();
         if names.peek().is_none() {
@@ -46,6 +48,11 @@ impl TenantId {
         let mut all = names.map(Self::parse).collect::<Result<Vec<_>, _>>()?;
         all.sort();
         all.dedup();
+        if all.len() > MAX_TENANTS {
+            return Err(Fault::invalid(format!(
+                "the header X-Scope-OrgID names more than {MAX_TENANTS} tenants: ask for fewer at a time"
+            )));
+        }
         Ok(all)
     }
 
@@ -86,5 +93,12 @@ mod tests {
         for bad in ["", "|", "a|b/c"] {
             assert!(TenantId::parse_many(bad).is_err(), "{bad:?}");
         }
+    }
+
+    #[test]
+    fn a_read_has_no_more_tenants_than_the_bound() {
+        let names = |n: usize| (0..n).map(|i| format!("t{i}|t0")).collect::<Vec<_>>().join("|");
+        assert_eq!(TenantId::parse_many(&names(MAX_TENANTS)).unwrap().len(), MAX_TENANTS);
+        assert_eq!(TenantId::parse_many(&names(MAX_TENANTS + 1)).unwrap_err().kind, Kind::Invalid);
     }
 }

@@ -10,7 +10,7 @@ use flamestore_pprof::{Normalized, Profile};
 pub trait Observe: Send + Sync + fmt::Debug {
     /// A pprof was decoded.
     fn received(&self, tenant: &TenantId, profile_name: &str, received: Received);
-    /// A profile was accepted, as `series` series.
+    /// A profile is kept, as `series` series.
     fn kept(&self, tenant: &TenantId, profile_name: &str, samples: u64, series: u64);
     /// Data was thrown away.
     fn discarded(&self, tenant: &TenantId, reason: Discard, samples: u64, bytes: u64);
@@ -42,6 +42,14 @@ pub(crate) struct Count<'a> {
     pub(crate) tenant: &'a TenantId,
     /// Empty until they are known.
     pub(crate) groups: Vec<&'a str>,
+    /// What is counted once it is kept.
+    pub(crate) accepted: Option<Accepted>,
+}
+
+pub(crate) struct Accepted {
+    profile_name: String,
+    samples: u64,
+    series: u64,
 }
 
 impl Count<'_> {
@@ -65,9 +73,16 @@ impl Count<'_> {
         }
     }
 
-    pub(crate) fn kept(&self, profile_name: &str, normalized: &Normalized, series: usize) {
+    pub(crate) fn accepted(&mut self, profile_name: String, normalized: &Normalized, series: usize) {
         let samples: usize = normalized.groups.iter().map(|g| g.rows.len()).sum();
-        self.observer.kept(self.tenant, profile_name, samples as u64, series as u64);
+        self.accepted = Some(Accepted { profile_name, samples: samples as u64, series: series as u64 });
+    }
+
+    /// What was accepted is durable.
+    pub(crate) fn kept(&self) {
+        if let Some(Accepted { profile_name, samples, series }) = &self.accepted {
+            self.observer.kept(self.tenant, profile_name, *samples, *series);
+        }
     }
 
     /// A refused upload of so many bytes.

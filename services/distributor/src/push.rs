@@ -81,7 +81,7 @@ impl Distributor {
     }
 
     fn count<'a>(&'a self, tenant: &'a TenantId) -> Count<'a> {
-        Count { observer: &*self.parts.observer, tenant, groups: Vec::new() }
+        Count { observer: &*self.parts.observer, tenant, groups: Vec::new(), accepted: None }
     }
 
     /// Counts profiles of an upload that were refused, the first of them with this fault.
@@ -144,7 +144,10 @@ impl Distributor {
         if !accepted.is_empty() {
             for (result, (count, bytes)) in self.parts.ingester.push(tenant, accepted).await.into_iter().zip(counts) {
                 match result {
-                    Ok(()) => receipt.profiles += 1,
+                    Ok(()) => {
+                        count.kept();
+                        receipt.profiles += 1;
+                    }
                     Err(fault) => {
                         count.refused(&fault, bytes);
                         faults.add(fault);
@@ -251,7 +254,7 @@ impl<'a> Pushing<'a> {
             stripped::mark(&mut split.series);
             count.discarded(Discard::DroppedBySamplingRules, samples as u64, bytes);
         }
-        count.kept(&profile_name, &kept.normalized, split.series.len());
+        count.accepted(profile_name, &kept.normalized, split.series.len());
         let sampled = match verdict {
             Verdict::Sampled { usage_group, probability } => Some(annotations::sampled(usage_group, probability)),
             Verdict::Kept | Verdict::Dropped => None,

@@ -8,11 +8,11 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use flamestore_api::{Ingester, PushedProfile};
 use flamestore_clock::{ManualClock, SeededChance};
-use flamestore_distributor::observe::Unobserved;
+use flamestore_distributor::observe::{Observe, Received};
 use flamestore_distributor::{Distributor, Parts};
-use flamestore_formats::{Arrival, RawProfile};
+use flamestore_formats::{Arrival, Notes, RawProfile, TimeRepair};
 use flamestore_limits::{Limits, Overrides};
-use flamestore_model::{Fault, FaultId, Kind, TenantId};
+use flamestore_model::{Discard, Fault, FaultId, Kind, TenantId};
 use flamestore_pprof::Spy;
 use flamestore_pprof::encode::Writer;
 use flamestore_rpc::{Place, Workroom};
@@ -41,7 +41,24 @@ impl Ingester for Kept {
     }
 }
 
+/// Counts what is kept.
+#[derive(Debug, Default)]
+struct Counted(AtomicUsize);
+
+impl Observe for Counted {
+    fn kept(&self, _: &TenantId, _: &str, _: u64, series: u64) {
+        self.0.fetch_add(series as usize, Ordering::Relaxed);
+    }
+    fn received(&self, _: &TenantId, _: &str, _: Received) {}
+    fn discarded(&self, _: &TenantId, _: Discard, _: u64, _: u64) {}
+    fn received_of_group(&self, _: &TenantId, _: &str, _: &str, _: u64) {}
+    fn discarded_of_group(&self, _: &TenantId, _: Discard, _: &str, _: u64) {}
+    fn time_repaired(&self, _: &TenantId, _: Arrival, _: TimeRepair) {}
+    fn passed_over(&self, _: &TenantId, _: &Notes) {}
+}
+
 struct Bench {
+    counted: Arc<Counted>,
     distributor: Distributor,
     kept: Arc<Kept>,
     clock: Arc<ManualClock>,
@@ -49,15 +66,15 @@ struct Bench {
 
 fn bench(room: usize, limits: Limits) -> Bench {
     let kept = Arc::new(Kept { room, services: Mutex::default() });
-    let clock = ManualClock::at_nanos(NOW_NANOS);
+    let (clock, counted) = (ManualClock::at_nanos(NOW_NANOS), Arc::new(Counted::default()));
     let distributor = Distributor::new(Parts {
         ingester: kept.clone(),
         overrides: Arc::new(Overrides::new(limits)),
         clock: clock.clone(),
         chance: Arc::new(SeededChance::new(1)),
-        observer: Arc::new(Unobserved),
+        observer: counted.clone(),
     });
-    Bench { distributor, kept, clock }
+    Bench { counted, distributor, kept, clock }
 }
 
 /// A profile of about `bytes` bytes.
@@ -124,6 +141,7 @@ async fn a_push_of_which_something_is_kept_is_never_told_to_come_again() {
     assert_eq!((fault.id, fault.kind), (FaultId::TooManySeries, Kind::Invalid));
     assert!(fault.message.starts_with("2 other profiles of the push are kept, do not send them again: "), "{fault}");
     assert_eq!(bench.services(), ["a", "b"]);
+    assert_eq!(bench.counted.0.load(Ordering::Relaxed), 2, "what was not kept is not counted as such");
     let fault = bench.push(vec![malformed(), profile("d", 0)]).await.unwrap_err();
     assert_eq!(fault.kind, Kind::Limited, "nothing was kept, and one of both may be kept later");
 }
