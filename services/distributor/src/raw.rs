@@ -1,40 +1,69 @@
 //! Calls of which the message is taken as bytes, and read where there is room for it. Their answers are empty.
 
 use std::convert::Infallible;
+use std::sync::Arc;
+use std::task::{Context, Poll};
 
 use bytes::{Buf, Bytes};
 use futures::TryFutureExt;
 use futures::future::BoxFuture;
 use tonic::body::Body;
 use tonic::codec::{CompressionEncoding, DecodeBuf, Decoder, EncodeBuf, Encoder};
-use tonic::server::{Grpc, UnaryService};
+use tonic::server::{Grpc, NamedService, UnaryService};
 use tonic::{Code, Request, Response, Status};
+use tower::Service;
 
-/// Who takes the messages.
-pub(crate) trait Take: Clone + Send + 'static {
-    /// The path of the only method.
-    const PATH: &str;
+use crate::push::Distributor;
 
-    /// The largest message, inflated.
-    fn max_message_bytes(&self) -> usize;
+/// Who takes the messages of a service with one method.
+pub trait Take: Clone + Send + Sync + From<Arc<Distributor>> + 'static {
+    const SERVICE: &'static str;
+    /// Of its method.
+    const PATH: &'static str;
+
     fn take(self, message: Request<Bytes>) -> BoxFuture<'static, Result<(), Status>>;
 }
 
-/// Answers a call.
-pub(crate) fn answer<T: Take>(
+/// A service among those of tonic.
+#[derive(Clone)]
+pub struct Door<T> {
     taker: T,
-    request: http::Request<Body>,
-) -> BoxFuture<'static, Result<http::Response<Body>, Infallible>> {
-    Box::pin(async move {
-        if request.uri().path() != T::PATH {
-            return Ok(Status::new(Code::Unimplemented, "no such method here").into_http());
-        }
-        let mut grpc = Grpc::new(Raw)
-            .accept_compressed(CompressionEncoding::Gzip)
-            .send_compressed(CompressionEncoding::Gzip)
-            .max_decoding_message_size(taker.max_message_bytes());
-        Ok(grpc.unary(Taking(taker), request).await)
-    })
+    max_message_bytes: usize,
+}
+
+impl<T: Take> Door<T> {
+    /// Messages larger than `max_message_bytes`, inflated, are refused whatever the tenant's limits are.
+    pub fn new(distributor: Arc<Distributor>, max_message_bytes: usize) -> Self {
+        Door { taker: distributor.into(), max_message_bytes }
+    }
+}
+
+impl<T: Take> NamedService for Door<T> {
+    const NAME: &'static str = T::SERVICE;
+}
+
+impl<T: Take> Service<http::Request<Body>> for Door<T> {
+    type Response = http::Response<Body>;
+    type Error = Infallible;
+    type Future = BoxFuture<'static, Result<Self::Response, Infallible>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: http::Request<Body>) -> Self::Future {
+        let Door { taker, max_message_bytes } = self.clone();
+        Box::pin(async move {
+            if request.uri().path() != T::PATH {
+                return Ok(Status::new(Code::Unimplemented, "no such method here").into_http());
+            }
+            let mut grpc = Grpc::new(Raw)
+                .accept_compressed(CompressionEncoding::Gzip)
+                .send_compressed(CompressionEncoding::Gzip)
+                .max_decoding_message_size(max_message_bytes);
+            Ok(grpc.unary(Taking(taker), request).await)
+        })
+    }
 }
 
 struct Taking<T>(T);
