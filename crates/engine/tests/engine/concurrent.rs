@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::Duration;
 
-use flamestore_model::{Kind, ProfileId};
+use flamestore_model::{FaultId, Kind, ProfileId};
 
 use crate::support::{Disk, Model, Spec, push, runtime, together, total};
 
@@ -138,7 +138,8 @@ fn a_log_that_cannot_be_given_back_stops_growing() {
                 break fault;
             }
         };
-        assert!(fault.message.contains("max_log_bytes"), "{fault}");
+        assert_eq!(fault.id, FaultId::LogFull);
+        assert!(fault.message.contains("more than 10000 bytes that are not flushed"), "{fault}");
         engine.flush().await.unwrap();
         model.push(&engine, Spec::simple(1)).await.unwrap();
         model.check(&engine, "after the flush").await;
