@@ -1,6 +1,5 @@
 //! Uploads that inflate to far more than they are: what they cost the server, and what everybody else sees meanwhile.
 
-use std::fs;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
@@ -44,12 +43,6 @@ fn bombs() -> [Bomb; 6] {
     ]
 }
 
-fn peak_bytes(pid: u32) -> u64 {
-    let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("the server's status");
-    let line = status.lines().find_map(|l| l.strip_prefix("VmHWM:")).expect("VmHWM");
-    line.trim().trim_end_matches(" kB").parse::<u64>().expect("kB") * 1024
-}
-
 #[test]
 fn bombs_at_every_door_take_bounded_memory_and_ordinary_pushes_go_on() {
     let server = Server::start(&[
@@ -58,7 +51,7 @@ fn bombs_at_every_door_take_bounded_memory_and_ordinary_pushes_go_on() {
         "-distributor.ingestion-rate-limit-mb=100000",
         "-distributor.ingestion-burst-size-mb=100000",
     ]);
-    let before = peak_bytes(server.pid());
+    let before = server.memory_bytes("VmHWM");
     let (bombs, attacking) = (bombs(), AtomicUsize::new(ATTACKERS));
     let now = SystemClock::default().now_nanos() / 1_000_000_000;
     let mut pushed = 0;
@@ -85,7 +78,7 @@ fn bombs_at_every_door_take_bounded_memory_and_ordinary_pushes_go_on() {
             pushed += 1;
         }
     });
-    let grown = peak_bytes(server.pid()) - before;
+    let grown = server.memory_bytes("VmHWM") - before;
     assert!(grown < MAX_GROWTH_BYTES, "the server grew by {} MiB", grown >> 20);
     let kept = server.client().cpu("{service_name=\"alive\"}", now - 60, now + 60).total;
     assert_eq!(kept, pushed * 10_000_000, "each of {pushed} pushes is kept");

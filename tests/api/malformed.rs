@@ -1,7 +1,5 @@
 //! Malformed uploads of every kind get a clear 4xx, cost little memory, and the server serves on.
 
-use std::fs;
-
 use flamestore_clock::{Clock, SystemClock};
 use flamestore_tests::gzip::gzip;
 use flamestore_tests::protobuf::{field, number, varint};
@@ -67,18 +65,12 @@ fn push(profile: &[u8]) -> Vec<u8> {
     field(1, &series)
 }
 
-fn resident_bytes(pid: u32) -> u64 {
-    let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("the server's status");
-    let line = status.lines().find_map(|l| l.strip_prefix("VmRSS:")).expect("VmRSS");
-    line.trim().trim_end_matches(" kB").parse::<u64>().expect("kB") * 1024
-}
-
 #[test]
 fn broken_uploads_get_a_4xx_and_the_server_serves_on() {
     let server =
         Server::start(&["-distributor.ingestion-rate-limit-mb=1000", "-distributor.ingestion-burst-size-mb=1000"]);
     let client = server.client();
-    let before = resident_bytes(server.pid());
+    let before = server.memory_bytes("VmRSS");
     for round in 0..3 {
         for (name, bytes) in broken() {
             let (status, body) = client
@@ -96,7 +88,7 @@ fn broken_uploads_get_a_4xx_and_the_server_serves_on() {
             assert!((400..500).contains(&status), "{name}: {status} {answer}");
         }
     }
-    let grown = resident_bytes(server.pid()).saturating_sub(before);
+    let grown = server.memory_bytes("VmRSS").saturating_sub(before);
     assert!(grown < MAX_GROWTH_BYTES, "the server grew by {} MiB", grown >> 20);
     let now = SystemClock::default().now_nanos() / 1_000_000_000;
     assert_eq!(client.push_folded("alive", now, "main;works 7\n").unwrap().0, 200);

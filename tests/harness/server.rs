@@ -67,6 +67,13 @@ impl Server {
         self.child.id()
     }
 
+    /// What the system says of the process's memory, in bytes: `VmRSS` what it has, `VmHWM` the most that it has had.
+    pub fn memory_bytes(&self, field: &str) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.pid())).expect("the server's status");
+        let line = status.lines().find_map(|l| l.strip_prefix(field)?.strip_prefix(':')).expect(field);
+        line.trim().trim_end_matches(" kB").parse::<u64>().expect("kB") * 1024
+    }
+
     /// SIGKILL: nothing of the process gets a chance to tidy up.
     pub fn kill(&mut self) {
         self.child.kill().expect("the server can be killed");

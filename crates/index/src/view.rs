@@ -51,6 +51,11 @@ impl View {
     pub fn listed(&self) -> impl Iterator<Item = &Meta> {
         self.live.iter().chain(&self.missing)
     }
+
+    /// Lists in `snapshot` what was flushed since the one that was read.
+    pub fn list_in(&self, snapshot: &mut Snapshot) {
+        self.live.iter().for_each(|meta| snapshot.add(meta.clone()));
+    }
 }
 
 impl Index {
@@ -340,7 +345,7 @@ pub(crate) mod tests {
         let view = w.index.view(4).await.unwrap();
         w.index
             .edit(&view.snapshot, |s| {
-                view.live.iter().for_each(|m| s.add(m.clone()));
+                view.list_in(s);
                 Ok(())
             })
             .await

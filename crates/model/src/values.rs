@@ -43,7 +43,7 @@ impl<'a> Values<'a> {
     /// of sums: it is how values are added up everywhere.
     pub fn total(&self) -> i64 {
         match self {
-            // Fewer than 2^32 of them cannot be too much, and so need no look at each.
+            // 2^31 of them cannot be too much, and so need no look at each.
             Values::Narrow(v) if v.len() as u64 <= 1 << 31 => v.iter().map(|v| i64::from(*v)).sum(),
             _ => self.iter().fold(0, i64::saturating_add),
         }

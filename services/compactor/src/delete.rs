@@ -121,7 +121,7 @@ impl Compactor {
                         ),
                     ));
                 }
-                view.live.iter().for_each(|meta| snapshot.add(meta.clone()));
+                view.list_in(snapshot);
                 if let Some(gone) = deletion.blocks.iter().find(|b| snapshot.block(**b).is_none()) {
                     return Err(Fault::unavailable(format!(
                         "block {gone} was compacted meanwhile: send the request again"
@@ -158,7 +158,7 @@ impl Compactor {
             return Ok(());
         }
         let edit = |snapshot: &mut Snapshot| {
-            view.live.iter().for_each(|meta| snapshot.add(meta.clone()));
+            view.list_in(snapshot);
             for request in &lost {
                 if snapshot.deletions.iter().all(|d| d.id != request.id) {
                     snapshot.deletions.push(request.clone().over(&snapshot.blocks));

@@ -22,8 +22,7 @@ impl Compactor {
     /// Returns whether there was anything.
     pub(crate) async fn retain(&self, index: &Index, view: &View) -> Result<bool, Fault> {
         let rules = self.rules(&self.parts.overrides.of(index.tenant()));
-        let listed: Vec<Meta> = view.listed().cloned().collect();
-        let going = going(&listed, &rules);
+        let going = going(&view.snapshot.blocks, &rules);
         if !going.is_empty() {
             self.mark(index, view, &going).await?;
         }
@@ -35,7 +34,7 @@ impl Compactor {
         let mut marked = Vec::new();
         self.edit(index, view, |snapshot| {
             marked.clear();
-            view.live.iter().for_each(|meta| snapshot.add(meta.clone()));
+            view.list_in(snapshot);
             for gone in going {
                 if snapshot.kill(gone.ulid, gone.why, now_ms) {
                     marked.push(*gone);
@@ -60,7 +59,7 @@ impl Compactor {
 
     /// Makes room on a full disk: bytes that are marked already go first, then the oldest blocks of all tenants. They go at
     /// once, before the index says so, because a full disk takes no new index. What one tenant or one block cannot do keeps no
-    /// other from it; the last fault is returned.
+    /// other from it; a fault is returned if there was one.
     pub async fn make_room(&self) -> Result<(), Fault> {
         let Some(rules) = self.config.disk.as_ref().filter(|_| self.config.cleanup_enabled) else { return Ok(()) };
         let mut missing = disk::missing(self.parts.disk.space(&rules.dir)?, rules);
@@ -118,7 +117,7 @@ impl Compactor {
         let _in_order = self.telling.lock().await;
         let latest = index.latest().await?;
         let mut now = latest.snapshot.ok().filter(|s| s.seq > 0).unwrap_or_else(|| view.snapshot.clone());
-        view.live.iter().for_each(|meta| now.add(meta.clone()));
+        view.list_in(&mut now);
         for gone in going {
             now.kill(gone.ulid, gone.why, 0);
         }
@@ -131,7 +130,7 @@ impl Compactor {
     async fn mark_gone(&self, index: &Index, view: &View, going: &[Going], deleted: &[Ulid]) -> Result<(), Fault> {
         let now_ms = self.parts.clock.now_millis();
         let edit = |snapshot: &mut Snapshot| {
-            view.live.iter().for_each(|meta| snapshot.add(meta.clone()));
+            view.list_in(snapshot);
             for gone in going {
                 snapshot.kill(gone.ulid, gone.why, now_ms);
             }

@@ -190,7 +190,7 @@ impl Compactor {
             index.forget(*listed_in).await?;
         }
         let edit = |snapshot: &mut Snapshot| {
-            view.live.iter().for_each(|meta| snapshot.add(meta.clone()));
+            view.list_in(snapshot);
             snapshot.deletions.retain(|d| !old.iter().any(|(id, _)| *id == d.id));
             Ok(())
         };
@@ -200,7 +200,7 @@ impl Compactor {
     /// Lists what was flushed since the last snapshot. Returns the list.
     pub(crate) async fn list(&self, index: &Index, view: &View) -> Result<Snapshot, Fault> {
         let edit = |snapshot: &mut Snapshot| {
-            view.live.iter().for_each(|meta| snapshot.add(meta.clone()));
+            view.list_in(snapshot);
             Ok(())
         };
         self.edit(index, view, edit).await

@@ -75,7 +75,5 @@ fn cpu_seconds(pid: u32) -> f64 {
 
 /// The most memory that the process has had.
 pub(crate) fn peak_megabytes(server: &Server) -> u64 {
-    let status = fs::read_to_string(format!("/proc/{}/status", server.pid())).expect("the server runs");
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("VmHWM");
-    line.trim().trim_end_matches(" kB").parse::<u64>().expect("a number") / 1024
+    server.memory_bytes("VmHWM") >> 20
 }
